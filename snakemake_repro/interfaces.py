@@ -1,0 +1,147 @@
+"""The Protocols through which operations reach the outside world.
+
+Each is declared where it is consumed and as small as its consumer needs. A fake of one stands in
+``tests/fakes.py`` and passes the same contract suite as the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from snakemake_repro.logic.history import RunHistory
+from snakemake_repro.records import Entry, EnvironmentRecord, EnvironmentSpec
+
+
+class Clock(Protocol):
+    """Time, as records and timeouts need it."""
+
+    def now(self) -> str:
+        """Return UTC as ISO 8601 with microseconds and ``+00:00``."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes backwards."""
+        ...
+
+
+class RealisedEnvironment(Protocol):
+    """An environment on this node, ready to run commands."""
+
+    @property
+    def record(self) -> EnvironmentRecord:
+        """What it consists of."""
+        ...
+
+    @property
+    def python(self) -> str | None:
+        """Its Python interpreter, or ``None`` to use the caller's."""
+        ...
+
+    def variables(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return the process environment of a job, derived from ``base``."""
+        ...
+
+
+class Environments(Protocol):
+    """Realises environments on this node."""
+
+    def realise(self, spec: EnvironmentSpec) -> RealisedEnvironment:
+        """Return the environment, building it first if this node does not have it.
+
+        Safe to call from many processes at once and after a SIGKILL at any moment.
+
+        Raises:
+            EnvironmentBuildError: It cannot be built from its lock.
+        """
+        ...
+
+
+class JournalWriter(Protocol):
+    """Appends entries to one writer's file of a run's journal."""
+
+    def append(self, entry: Entry) -> None:
+        """Append the entry; it is on disk when this returns.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+class LineageStore(Protocol):
+    """Answers questions about past runs, from the local store or from MLflow."""
+
+    def run_ids(self) -> Sequence[str]:
+        """Return the ids of all runs, oldest first."""
+        ...
+
+    def load(self, run_id: str) -> RunHistory:
+        """Return one run.
+
+        Raises:
+            NotFoundError: There is no such run.
+            RecordError: Its record cannot be read.
+        """
+        ...
+
+
+class Tracker(Protocol):
+    """Receives runs for display and search: MLflow, or nothing.
+
+    Every call may be repeated after a crash and must not create anything twice.
+    """
+
+    def begin(self, history: RunHistory) -> str:
+        """Make sure the workflow run exists there; return its identifier there.
+
+        Raises:
+            TrackingError: The tracking store cannot be reached or refuses.
+        """
+        ...
+
+    def put_jobs(self, history: RunHistory, job_ids: Sequence[str]) -> None:
+        """Deliver the named attempts, complete with files, metrics and environment."""
+        ...
+
+    def put_lineage(self, history: RunHistory, part: str, lines: Iterable[bytes]) -> None:
+        """Deliver journal lines as the lineage part ``part`` (idempotent by name)."""
+        ...
+
+    def finish(self, history: RunHistory) -> None:
+        """Close the workflow run with its final status and totals."""
+        ...
+
+
+class Cluster(Protocol):
+    """Runs job payloads on nodes and calls back; see the gateway."""
+
+    def submit(self, attempt: str, payload: bytes, resources: Mapping[str, float]) -> None:
+        """Queue one payload; the outcome comes through the callback given at creation."""
+        ...
+
+    def cancel(self, attempt: str) -> None:
+        """Stop one attempt, running or queued."""
+        ...
+
+    def shutdown(self) -> None:
+        """Stop everything that this object started."""
+        ...
+
+
+Outcome = Callable[[str, bytes | None, str | None], None]
+"""Callback of a cluster: attempt id, result payload, or ``None`` and why it was lost."""
+
+
+class Workdir(Protocol):
+    """The working directory of a run."""
+
+    @property
+    def root(self) -> Path:
+        """Absolute path."""
+        ...

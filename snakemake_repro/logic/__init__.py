@@ -1,0 +1,1 @@
+"""Pure logic: given records, returns records. No input or output, no clock, no environment."""

@@ -1,0 +1,135 @@
+"""What a run was, folded from its journal entries in whatever order they are read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from snakemake_repro.records import (
+    Entry,
+    EnvironmentRecord,
+    EnvironmentSeen,
+    FileKind,
+    FileRecord,
+    Host,
+    HostSeen,
+    JobAccepted,
+    JobEnded,
+    JobRecord,
+    JobRejected,
+    JobState,
+    JobStatus,
+    Record,
+    RunEnd,
+    RunEnded,
+    RunStarted,
+    WorkflowRun,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class JobHistory(Record):
+    """One attempt and what Snakemake made of it.
+
+    Attributes:
+        record: The attempt; its outputs are those after acceptance.
+        state: ``ran`` says: it ended on its node, and Snakemake's verdict is not known (the
+            driver died first).
+        removed: Outputs removed by design (``temp()``).
+        reason: Why it was rejected.
+    """
+
+    record: JobRecord
+    state: JobState
+    removed: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunHistory(Record):
+    """A workflow run with all its attempts, environments and hosts.
+
+    Attributes:
+        run: ``None`` in no case: a journal without its beginning cannot be folded.
+        end: ``None`` while the run goes on or when its driver was killed.
+        jobs: Sorted by start time, then attempt id.
+        environments: By digest text.
+        hosts: By host id.
+    """
+
+    run: WorkflowRun
+    end: RunEnd | None = None
+    jobs: tuple[JobHistory, ...] = ()
+    environments: Mapping[str, EnvironmentRecord] = dataclasses.field(default_factory=dict)
+    hosts: Mapping[str, Host] = dataclasses.field(default_factory=dict)
+
+
+def fold(entries: Iterable[Entry]) -> RunHistory | None:
+    """Fold the entries of one run; ``None`` when its beginning is not among them."""
+    run: WorkflowRun | None = None
+    end: RunEnd | None = None
+    ended: dict[str, JobRecord] = {}
+    accepted: dict[str, JobAccepted] = {}
+    rejected: dict[str, JobRejected] = {}
+    environments: dict[str, EnvironmentRecord] = {}
+    hosts: dict[str, Host] = {}
+    for entry in entries:
+        match entry:
+            case RunStarted():
+                run = entry.run
+            case RunEnded():
+                end = entry.end
+            case JobEnded():
+                ended[entry.job.id] = entry.job
+            case JobAccepted():
+                accepted[entry.job_id] = entry
+            case JobRejected():
+                rejected[entry.job_id] = entry
+            case EnvironmentSeen():
+                environments[str(entry.environment.digest)] = entry.environment
+            case HostSeen():
+                hosts[entry.host.id] = entry.host
+            case _:
+                pass
+    if run is None:
+        return None
+    jobs = [_job(job, accepted.get(job.id), rejected.get(job.id)) for job in ended.values()]
+    jobs.sort(key=lambda job: (job.record.started or "", job.record.id))
+    return RunHistory(
+        run=run, end=end, jobs=tuple(jobs), environments=environments, hosts=hosts
+    )
+
+
+def _job(
+    record: JobRecord, accepted: JobAccepted | None, rejected: JobRejected | None
+) -> JobHistory:
+    if accepted is not None:
+        if accepted.outputs:
+            newer = {file.path: file for file in accepted.outputs}
+            outputs = tuple(newer.pop(file.path, file) for file in record.outputs)
+            record = dataclasses.replace(record, outputs=(*outputs, *newer.values()))
+        return JobHistory(record=record, state=JobState.ACCEPTED, removed=accepted.removed)
+    if rejected is not None:
+        state = JobState.INTERRUPTED if rejected.interrupted else JobState.REJECTED
+        return JobHistory(record=record, state=state, reason=rejected.reason)
+    if record.status is JobStatus.INTERRUPTED:
+        return JobHistory(record=record, state=JobState.INTERRUPTED)
+    return JobHistory(record=record, state=JobState.RAN)
+
+
+def results(history: RunHistory) -> dict[str, tuple[FileRecord, JobHistory]]:
+    """Return every output that stands: path -> (file, the attempt that made it).
+
+    Of several attempts at the same output the last accepted one counts; files removed by design
+    and files that were never there are left out.
+    """
+    standing: dict[str, tuple[FileRecord, JobHistory]] = {}
+    for job in history.jobs:
+        if job.state is not JobState.ACCEPTED:
+            continue
+        for file in job.record.outputs:
+            if file.kind in (FileKind.FILE, FileKind.DIRECTORY):
+                standing[file.path] = (file, job)
+        for path in job.removed:
+            standing.pop(path, None)
+    return standing
