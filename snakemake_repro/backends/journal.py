@@ -80,16 +80,21 @@ class FileJournal:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
                 self._fd = os.open(self._path, flags, 0o644)
             start = os.fstat(self._fd).st_size
-            if os.write(self._fd, line) != len(line):
+            complete = os.write(self._fd, line) == len(line)
+            if not complete:
                 os.ftruncate(self._fd, start)
-                raise OSError(28, os.strerror(28))
-            if durable:
+            elif durable:
                 os.fsync(self._fd)
         except OSError as exc:
             raise StorageError(
                 f"cannot write the record to {self._path}: {exc.strerror}",
                 hint="Free some space or mend the permissions; finished jobs are not lost.",
             ) from exc
+        if not complete:
+            raise StorageError(
+                f"cannot write the record to {self._path}: no space left on the device",
+                hint="Free some space; finished jobs are not lost.",
+            )
 
     def close(self) -> None:
         """Release the file."""

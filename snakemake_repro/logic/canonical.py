@@ -1,6 +1,6 @@
-"""Digests of structured data: canonical JSON, tagged with type and scheme version.
+r"""Digests of structured data: canonical JSON, tagged with type and scheme version.
 
-The pre-image of a digest is ``<tag>\\0<canonical JSON>``, where the tag names the type and the
+The pre-image of a digest is ``<tag>\0<canonical JSON>``, where the tag names the type and the
 version of the scheme (``JobSpec/1``), so that equal JSON of different types never collides and a
 changed scheme never passes for the old one (after redun's ``hashing.md``). Canonical JSON is
 UTF-8, keys sorted by code point, no insignificant space, floats in Python's shortest round-trip

@@ -95,9 +95,7 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
         return None
     jobs = [_job(job, accepted.get(job.id), rejected.get(job.id)) for job in ended.values()]
     jobs.sort(key=lambda job: (job.record.started or "", job.record.id))
-    return RunHistory(
-        run=run, end=end, jobs=tuple(jobs), environments=environments, hosts=hosts
-    )
+    return RunHistory(run=run, end=end, jobs=tuple(jobs), environments=environments, hosts=hosts)
 
 
 def _job(
@@ -121,11 +119,16 @@ def results(history: RunHistory) -> dict[str, tuple[FileRecord, JobHistory]]:
     """Return every output that stands: path -> (file, the attempt that made it).
 
     Of several attempts at the same output the last accepted one counts; files removed by design
-    and files that were never there are left out.
+    and files that were never there are left out. In a run recorded without its driver (see
+    ``WorkflowRun.completeness``) Snakemake's verdict is unknown, and an attempt that succeeded
+    counts.
     """
     standing: dict[str, tuple[FileRecord, JobHistory]] = {}
+    unjudged = JobState.RAN if history.run.completeness else JobState.ACCEPTED
     for job in history.jobs:
-        if job.state is not JobState.ACCEPTED:
+        if job.state not in (JobState.ACCEPTED, unjudged):
+            continue
+        if job.record.status is not JobStatus.SUCCEEDED:
             continue
         for file in job.record.outputs:
             if file.kind in (FileKind.FILE, FileKind.DIRECTORY):

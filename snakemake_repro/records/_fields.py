@@ -68,7 +68,7 @@ class Record:
 
 
 @functools.cache
-def _plan(cls: type[Record]) -> tuple[tuple[str, Any, Any], ...]:
+def _plan(cls: Any) -> tuple[tuple[str, Any, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         (
@@ -111,7 +111,7 @@ def _build(cls: type[_R], data: Any) -> _R:
     return cls(**values)
 
 
-def _decode(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one branch per shape of field
+def _decode(hint: Any, value: Any) -> Any:
     if hint is Any:
         return value
     origin = get_origin(hint)

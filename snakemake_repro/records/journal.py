@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from snakemake_repro.errors import RecordError
 from snakemake_repro.records._fields import Json, Record
