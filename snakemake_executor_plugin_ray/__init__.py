@@ -1,0 +1,102 @@
+"""Run Snakemake jobs on Ray in pinned environments, and record where every result comes from.
+
+Snakemake imports every executor plugin at each start, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.real import RealExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMode
+
+from snakemake_executor_plugin_ray.settings import ExecutorSettings
+
+__all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+common_settings = CommonSettings(
+    non_local_exec=True,
+    implies_no_shared_fs=False,
+    job_deploy_sources=False,
+    pass_default_storage_provider_args=True,
+    pass_default_resources_args=True,
+    # they travel with the task instead: a command line is visible to everybody on the node
+    pass_envvar_declarations_to_cmd=False,
+    auto_deploy_default_storage_provider=False,
+    init_seconds_before_status_checks=0,
+)
+
+
+class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
+    """Translates between Snakemake's calls and a ``Run``.
+
+    It derives from ``RealExecutor`` and not from ``RemoteExecutor``: the latter polls, and
+    completion is pushed here.
+    """
+
+    def __post_init__(self) -> None:
+        """Check what can be checked before any job runs, and begin to start the cluster."""
+        from snakemake_executor_plugin_ray.run import Run
+
+        self._run = Run(
+            workflow=self.workflow,
+            settings=self.executor_settings or ExecutorSettings(),
+            logger=self.logger,
+            command=self.format_job_exec,
+            succeeded=self._job_succeeded,
+            failed=self._job_failed,
+        )
+        self._call(self._run.prepare)
+
+    def run_job(self, job: Any) -> None:
+        """Submit one job or group job."""
+        self._call(self._run.submit, job)
+        self.report_job_submission(SubmittedJobInfo(job=job))
+
+    def cancel(self) -> None:
+        """End every job and everything that was started for them."""
+        self._call(self._run.interrupt)
+
+    def shutdown(self) -> None:
+        """End the run in an orderly way."""
+        failed = bool(self.workflow.scheduler.failed)
+        self._call(self._run.finish, failed=failed)
+
+    def handle_job_success(self, job: Any) -> None:
+        """Take note that Snakemake accepted the job's outputs."""
+        self._call(self._run.accepted, job)
+
+    def handle_job_error(self, job: Any) -> None:
+        """Take note that Snakemake does not accept the job."""
+        self._call(self._run.rejected, job)
+
+    def get_exec_mode(self) -> ExecMode:
+        """Return the mode of Snakemake processes that run a job on a node."""
+        return ExecMode.REMOTE
+
+    def get_python_executable(self) -> str:
+        """Return a stand-in: the fork tier takes only the arguments from the command."""
+        return "python"
+
+    @property
+    def cores(self) -> str:
+        """Leave a job on a node all the cores that its task was given."""
+        return "all"
+
+    def _job_succeeded(self, job: Any) -> None:
+        self.report_job_success(SubmittedJobInfo(job=job))
+
+    def _job_failed(self, job: Any, message: str, logs: list[str]) -> None:
+        self.report_job_error(SubmittedJobInfo(job=job), msg=message, aux_logs=logs)
+
+    @staticmethod
+    def _call(function: Any, *args: Any, **kwargs: Any) -> None:
+        """Call, and turn our errors into Snakemake's: one message, no traceback."""
+        from snakemake_repro.errors import ReproError
+
+        try:
+            function(*args, **kwargs)
+        except ReproError as exc:
+            raise WorkflowError(exc.render()) from exc

@@ -7,11 +7,11 @@ Each is declared where it is consumed and as small as its consumer needs. A fake
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.records import Entry, EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.records.tasks import ResourceRequest
 
 
 class Clock(Protocol):
@@ -121,7 +121,7 @@ class Tracker(Protocol):
 class Cluster(Protocol):
     """Runs job payloads on nodes and calls back; see the gateway."""
 
-    def submit(self, attempt: str, payload: bytes, resources: Mapping[str, float]) -> None:
+    def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
         """Queue one payload; the outcome comes through the callback given at creation."""
         ...
 
@@ -136,12 +136,3 @@ class Cluster(Protocol):
 
 Outcome = Callable[[str, bytes | None, str | None], None]
 """Callback of a cluster: attempt id, result payload, or ``None`` and why it was lost."""
-
-
-class Workdir(Protocol):
-    """The working directory of a run."""
-
-    @property
-    def root(self) -> Path:
-        """Absolute path."""
-        ...

@@ -82,7 +82,7 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
             case JobEnded():
                 ended[entry.job.id] = entry.job
             case JobAccepted():
-                accepted[entry.job_id] = entry
+                accepted[entry.job_id] = _merged(accepted.get(entry.job_id), entry)
             case JobRejected():
                 rejected[entry.job_id] = entry
             case EnvironmentSeen():
@@ -96,6 +96,17 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
     jobs = [_job(job, accepted.get(job.id), rejected.get(job.id)) for job in ended.values()]
     jobs.sort(key=lambda job: (job.record.started or "", job.record.id))
     return RunHistory(run=run, end=end, jobs=tuple(jobs), environments=environments, hosts=hosts)
+
+
+def _merged(earlier: JobAccepted | None, later: JobAccepted) -> JobAccepted:
+    """Join what was written of one acceptance: on acceptance itself, and when the run ended."""
+    if earlier is None:
+        return later
+    return dataclasses.replace(
+        later,
+        outputs=(*earlier.outputs, *later.outputs),
+        removed=tuple(dict.fromkeys((*earlier.removed, *later.removed))),
+    )
 
 
 def _job(

@@ -117,6 +117,7 @@ class JobRecord(Record):
         resources: As requested (threads, mem_mb, gpu, ...).
         params_reported: What the code reported at run time through ``$REPRO_METRICS``.
         seeds: Seeds set by ``track()`` or reported by the job.
+        tags: Free labels reported by the job.
         integrity: Findings that weaken the record, e.g. an input changed while the job ran.
         group: Snakemake's group id, when the job ran as part of one.
         repeats: Attempt id whose outputs are reused (origin ``reused``), where known.
@@ -144,6 +145,7 @@ class JobRecord(Record):
     metrics: tuple[Metric, ...] = ()
     params_reported: Mapping[str, Json] = dataclasses.field(default_factory=dict)
     seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     integrity: tuple[str, ...] = ()
     group: str | None = None
     repeats: str | None = None

@@ -1,0 +1,373 @@
+"""One run of the executor: composes the parts and answers Snakemake's calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemake_executor_plugin_ray.settings import (
+    ENVIRONMENTS,
+    MLFLOW_RUNS,
+    TIERS,
+    ExecutorSettings,
+)
+from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.gateway import Gateway
+from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.snakemake_jobs import (
+    TESTED_VERSIONS,
+    Settings,
+    Translator,
+    argv_of,
+    defaulted_resources,
+    tested,
+)
+from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.errors import ClusterError, UsageError
+from snakemake_repro.logic import plain
+from snakemake_repro.logic.redaction import Redactor, strip_credentials
+from snakemake_repro.logic.resources import fit
+from snakemake_repro.operations.dispatch import Dispatcher
+from snakemake_repro.operations.session import Recording
+from snakemake_repro.operations.sync import pending, resolve_tracking_uri
+from snakemake_repro.records import Origin, Tier
+from snakemake_repro.records.tasks import Task, TaskResult
+from snakemake_repro.recorder import start_recorder
+
+_DELIVERY_PATIENCE_S = 5.0
+_PROGRESS_S = 0.25
+_WIDE_DAG = 1_000
+
+
+class Run:
+    """State and collaborators of one ``snakemake --executor ray``."""
+
+    def __init__(
+        self,
+        *,
+        workflow: Any,
+        settings: ExecutorSettings,
+        logger: Any,
+        command: Callable[[Any], str],
+        succeeded: Callable[[Any], None],
+        failed: Callable[[Any, str, list[str]], None],
+    ) -> None:
+        """Check the settings and compose the parts; starts nothing.
+
+        Args:
+            workflow: Snakemake's.
+            settings: As given by the user.
+            logger: Snakemake's.
+            command: Formats the command of a job for a node.
+            succeeded: Reports a job to Snakemake.
+            failed: Reports a job with a message and its log files to Snakemake.
+
+        Raises:
+            UsageError: A setting has a value that cannot be meant.
+        """
+        _check(settings, workflow)
+        self._workflow = workflow
+        self._settings = settings
+        self._logger = logger
+        self._succeeded = succeeded
+        self._failed = failed
+        self._clock = SystemClock()
+        self._id = uuid.uuid4().hex
+        self._workdir = Path.cwd()
+        self._lock = threading.Lock()
+        self._results: dict[Any, TaskResult] = {}
+        self._reasons: dict[Any, str] = {}
+        self._tasks: dict[Any, Task] = {}
+        self._warned: set[str] = set()
+        self._begun = self._ended = False
+        secrets = secrets_of(workflow)
+        self._redact = Redactor(secrets)
+        self._recording = Recording(self._workdir, self._id, self._clock)
+        self._translator = Translator(
+            workflow,
+            Settings(
+                run_id=self._id,
+                workdir=self._workdir,
+                host_environments=settings.environments == "host",
+                fork_only=settings.tier == "fork",
+                record=not settings.no_record,
+                environment_store=_absolute(settings.environment_store),
+                config_digest=config_digest(plain.describe(dict(workflow.config))),
+                variables=secrets,
+                secrets=tuple(secrets),
+            ),
+            redact=self._redact,
+            snakemake_argv=lambda job: argv_of(command(job)),
+            known=self._recording.known,
+        )
+        self._dispatcher = Dispatcher(
+            workdir=self._workdir,
+            resubmissions=settings.resubmissions,
+            now=self._clock.now,
+            journal=self._recording.append,
+        )
+        self._gateway = Gateway(
+            address=settings.address or os.environ.get("RAY_ADDRESS") or None,
+            cpus=settings.cpus,
+            log=self._workdir / ".snakemake" / "ray" / "gateway.log",
+            done=self._dispatcher.done,
+            lost=self._dispatcher.lost,
+            broken=self._dispatcher.broken,
+        )
+        self._dispatcher.connection = self._gateway
+
+    # -- called by Snakemake, in its scheduler's thread --------------------------------------
+
+    def prepare(self) -> None:
+        """Refuse what cannot run before anything does, and let the cluster start meanwhile.
+
+        Raises:
+            EnvironmentSpecError: A rule's environment cannot be given.
+        """
+        ours = {job.rule: job for job in self._planned() if not job.is_local}
+        if not ours:
+            return
+        self._gateway.start()
+        try:
+            for job in ours.values():
+                self._translator.check_environment(job)
+        except BaseException:
+            self._gateway.close()
+            raise
+
+    def submit(self, job: Any) -> None:
+        """Send a job to the cluster.
+
+        Raises:
+            ClusterError: There is no cluster, or no node of it can ever run the job.
+            EnvironmentSpecError: The job's environment cannot be given.
+        """
+        if not self._begun:
+            self._begin()
+        task = self._translator.task(job)
+        if task.tier is Tier.DIRECT:
+            self._prepare_outputs(job)
+        fitted = fit(
+            rule=job.name if job.is_group() else job.rule.name,
+            threads=max(0, int(job.threads)),
+            resources=dict(job.resources.items()),
+            defaulted=defaulted_resources(job, self._workflow),
+            nodes=self._gateway.nodes(),
+        )
+        if fitted.capped_threads is not None:
+            self._warn_once(
+                f"Some rules ask for more threads than the largest node of the cluster has; they "
+                f"get {fitted.capped_threads} CPU(s)."
+            )
+        self._logger.debug(f"Ray: job {job.jobid} takes the {task.tier.value} tier.")
+        self._tasks[job] = task
+        self._dispatcher.submit(
+            task, fitted.request, lambda final, result: self._verdict(job, final, result)
+        )
+
+    def accepted(self, job: Any) -> None:
+        """Write that Snakemake accepted a job."""
+        result = self._results.pop(job, None)
+        if result is not None and not self._settings.no_record:
+            self._recording.accepted(result)
+
+    def rejected(self, job: Any) -> None:
+        """Write that Snakemake did not accept a job."""
+        result = self._results.pop(job, None)
+        task = self._tasks.get(job)
+        if self._settings.no_record or task is None:
+            return
+        reason = self._reasons.pop(job, None)
+        if reason is None and result is not None and result.succeeded:
+            reason = "Snakemake did not accept its outputs"
+        self._recording.rejected([m.id for m in task.members], reason or "failed")
+
+    def interrupt(self) -> None:
+        """End every job at once."""
+        stopped = self._dispatcher.interrupt()
+        if self._begun and not self._settings.no_record:
+            for task in stopped:
+                ids = [member.id for member in task.members]
+                self._recording.rejected(ids, "interrupted", interrupted=True)
+            self._end("interrupted")
+
+    def finish(self, *, failed: bool) -> None:
+        """End the run: complete the record, stop the cluster, give MLflow a moment."""
+        if self._begun and not self._settings.no_record:
+            self._record_others()
+            self._end("failed" if failed else "succeeded")
+        self._dispatcher.close()
+        if self._begun and not self._settings.no_record:
+            self._wait_for_delivery()
+
+    # -- called from the connection's thread -------------------------------------------------
+
+    def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
+        with self._lock:
+            self._results[job] = result
+            self._tasks[job] = task
+        if result.succeeded:
+            self._succeeded(job)
+            return
+        reason = result.error or "failed"
+        self._reasons[job] = reason
+        lines = [reason if reason.endswith(".") else f"{reason}."]
+        if result.hint:
+            lines.append(f"Hint: {result.hint}")
+        if result.tail:
+            lines += ["Last lines of its log:", *(f"  {line}" for line in result.tail.splitlines())]
+        log = self._workdir / task.log
+        self._failed(job, "\n".join(lines) + "\n", [task.log] if log.exists() else [])
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Wait for the cluster, write the beginning of the record, say where things are."""
+        nodes = self._gateway.nodes()
+        self._begun = True
+        where = self._settings.address or os.environ.get("RAY_ADDRESS")
+        cpus = sum(node.cpus for node in nodes)
+        place = f"cluster {where}" if where else "local cluster"
+        line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
+        if self._settings.no_record:
+            self._logger.info(f"{line}; nothing is recorded (--ray-no-record)")
+        else:
+            uri = resolve_tracking_uri(self._settings.tracking_uri, os.environ, self._workdir)
+            host = describe_host()
+            run = describe_run(
+                self._workflow,
+                run_id=self._id,
+                started=self._clock.now(),
+                workdir=self._workdir,
+                host=host.id,
+                redact=self._redact,
+                executor="ray",
+                experiment=self._settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME"),
+                tracking_uri=uri,
+                mlflow_runs=self._settings.mlflow_runs,
+            )
+            self._recording.start(run, host)
+            start_recorder(self._workdir, uri)
+            self._logger.info(f"{line}; run {self._id[:12]}, MLflow: {strip_credentials(uri)}")
+        if not tested():
+            self._warn_once(
+                "This version of Snakemake is newer than the ones the direct tier was tested with "
+                f"({', '.join(TESTED_VERSIONS)}); every job runs in a fork of Snakemake."
+            )
+        wide = sum(1 for _ in self._planned()) > _WIDE_DAG
+        if wide and self._workflow.scheduling_settings.scheduler in ("greedy", "ilp"):
+            self._warn_once(
+                "Snakemake's scheduler takes quadratic time on a DAG this wide; "
+                "`--scheduler firstfit` does not."
+            )
+
+    def _prepare_outputs(self, job: Any) -> None:
+        """Do what Snakemake does before it runs a job, except for the temporary directory.
+
+        That one is the node's; here it is a stand-in, of which ``prepare`` would make a
+        directory of that name.
+        """
+        resources = job.resources
+        held = resources.get("tmpdir")
+        if held is not None:
+            resources.tmpdir = ""
+        try:
+            self._workflow.async_run(job.prepare())
+        finally:
+            if held is not None:
+                resources.tmpdir = held
+
+    def _record_others(self) -> None:
+        """Write the jobs of this run that the cluster did not see."""
+        dag = self._workflow.dag
+        for job in dag.jobs:
+            if job.is_norun or job in self._tasks:
+                continue
+            if dag.needrun(job):
+                if job.is_local and dag.finished(job):
+                    self._recording.foreign(self._translator.member(job), Origin.LOCAL)
+            elif job.output:
+                self._recording.foreign(self._translator.member(job), Origin.REUSED)
+
+    def _end(self, status: str) -> None:
+        if not self._ended:
+            self._ended = True
+            self._recording.finish(status)
+
+    def _wait_for_delivery(self) -> None:
+        """Give the recorder a moment to bring the record to MLflow, then let it go on alone."""
+        deadline = time.monotonic() + _DELIVERY_PATIENCE_S
+        while (left := pending(self._workdir).jobs) and time.monotonic() < deadline:
+            time.sleep(_PROGRESS_S)
+        if left:
+            self._logger.info(
+                f"{left} records are still on their way to MLflow; delivery goes on in the "
+                "background (`repro sync` waits for it)."
+            )
+
+    def _planned(self) -> list[Any]:
+        return list(self._workflow.dag.needrun_jobs())
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            self._logger.warning(message)
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(Path(path).absolute())
+
+
+def _check(settings: ExecutorSettings, workflow: Any) -> None:
+    """Refuse values and combinations that cannot be meant.
+
+    Raises:
+        UsageError: The first of them.
+    """
+    for flag, value, known in (
+        ("environments", settings.environments, ENVIRONMENTS),
+        ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
+        ("tier", settings.tier, TIERS),
+    ):
+        if value not in known:
+            raise UsageError(
+                f"--ray-{flag} is {value!r}: expected one of {', '.join(known)}",
+                hint="`snakemake --help` describes the --ray- flags.",
+            )
+    if settings.resubmissions < 0:
+        raise UsageError(
+            f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",
+            hint="0 gives up at the first loss.",
+        )
+    if settings.cpus is not None and settings.cpus < 1:
+        raise UsageError(
+            f"--ray-cpus is {settings.cpus}: expected 1 or more",
+            hint="Leave it away for all CPUs of this machine.",
+        )
+    if settings.address and settings.address.startswith("ray://"):
+        raise ClusterError(
+            f"--ray-address is {settings.address!r}: Ray Client addresses are not supported",
+            hint="Give the head's own address, HOST:6379, from a machine of its network.",
+        )
+    if workflow.deployment_settings.deployment_method:
+        methods = ", ".join(sorted(str(m) for m in workflow.deployment_settings.deployment_method))
+        raise UsageError(
+            f"--software-deployment-method {methods} together with --executor ray: the executor "
+            "realises environments itself, from their locks",
+            hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
+        )
+    from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+    missing = SharedFSUsage.all() - set(workflow.storage_settings.shared_fs_usage)
+    if missing:
+        names = ", ".join(sorted(usage.item_to_choice() for usage in missing))
+        raise UsageError(
+            f"--shared-fs-usage lacks {names}: this version of --executor ray needs a file system "
+            "that driver and nodes share",
+            hint="Leave --shared-fs-usage away.",
+        )

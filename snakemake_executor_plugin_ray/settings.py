@@ -1,0 +1,112 @@
+"""The command line flags of the executor: ``--ray-...``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+
+ENVIRONMENTS = ("auto", "host")
+MLFLOW_RUNS = ("auto", "all", "tracked", "workflow")
+TIERS = ("auto", "fork")
+
+
+@dataclasses.dataclass
+class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base class is untyped
+    """What ``--executor ray`` can be told."""
+
+    address: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Address of a running Ray cluster (HOST:PORT, or 'auto' for one on this "
+            "machine). Without it a local cluster is started for this run.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    cpus: int | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Logical CPUs of the local cluster (default: all of this machine). "
+            "Has no meaning with --ray-address.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    environments: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "'auto' runs a rule with a conda: file in the environment of its lock and "
+            "refuses what is not locked; 'host' ignores conda: and container: and runs every rule "
+            "on the host, recorded as unpinned.",
+            "choices": ENVIRONMENTS,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    environment_store: Path | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Directory on each node for realised environments "
+            "(default: snakemake-repro/environments below the user's cache directory).",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    experiment: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "MLflow experiment that receives the run (default: MLFLOW_EXPERIMENT_NAME, "
+            "else the name of the repository).",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    tracking_uri: str | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "MLflow tracking URI (default: MLFLOW_TRACKING_URI, else MLflow's own store "
+            "in the working directory).",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    mlflow_runs: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "Which jobs get an MLflow run of their own below the workflow's: 'all', "
+            "'tracked' (those that report metrics), 'workflow' (none), or 'auto' (all up to 2,000 "
+            "jobs, then tracked). The complete record is kept in any case.",
+            "choices": MLFLOW_RUNS,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    no_record: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Hash and record nothing.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    resubmissions: int = dataclasses.field(
+        default=3,
+        metadata={
+            "help": "How often an attempt is repeated when its worker or node is lost. Such a loss "
+            "does not count for --retries.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    tier: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "'auto' runs shell, script and wrapper rules directly and everything else in "
+            "a fork of Snakemake on the node; 'fork' runs everything in a fork.",
+            "choices": TIERS,
+            "env_var": False,
+            "required": False,
+        },
+    )

@@ -1,0 +1,213 @@
+"""The driver's side of the gateway process: start it, talk to it, replace it when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import snakemake_repro
+from snakemake_repro.backends import processtree
+from snakemake_repro.backends.frames import read_frame, write_frame
+from snakemake_repro.errors import ClusterError
+from snakemake_repro.records.tasks import Node, ResourceRequest, Task, TaskResult
+
+_START_TIMEOUT_S = 120.0
+_SHUTDOWN_PATIENCE_S = 4.0
+_MAX_RESTARTS = 5
+"""Within one run; a gateway that dies this often has a reason that repeating will not mend."""
+
+
+class Gateway:
+    """A Ray connection that outlives the process that holds it.
+
+    When the gateway process dies, every task under way is reported as lost, and the next
+    submission goes to a new process.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str | None,
+        cpus: int | None,
+        log: Path,
+        done: Callable[[TaskResult], None],
+        lost: Callable[[str, str], None],
+        broken: Callable[[ClusterError], None],
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            address: Of an existing cluster, or ``None`` for one of our own.
+            cpus: Logical CPUs of our own cluster.
+            log: File for what the gateway and Ray print.
+            done: Called with the result of a task, from a reader thread.
+            lost: Called with a task's id and the reason when its worker or the gateway died.
+            broken: Called once when no gateway can be had any more.
+        """
+        self._settings = {"address": address, "cpus": cpus}
+        self._log = log
+        self._done = done
+        self._lost = lost
+        self._broken = broken
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ready = threading.Event()
+        self._nodes: tuple[Node, ...] = ()
+        self._error: ClusterError | None = None
+        self._under_way: dict[str, None] = {}
+        self._restarts = 0
+        self._closing = False
+
+    def start(self) -> None:
+        """Start the process without waiting until it is connected."""
+        with self._lock:
+            if self._process is None and self._error is None:
+                self._spawn()
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Wait until the cluster answers; return its nodes.
+
+        Raises:
+            ClusterError: It cannot be had.
+        """
+        self.start()
+        if not self._ready.wait(_START_TIMEOUT_S):
+            raise ClusterError(
+                f"the Ray cluster did not answer within {_START_TIMEOUT_S:.0f} seconds",
+                hint=f"{self._log} may say why.",
+            )
+        if self._error is not None:
+            raise self._error
+        return self._nodes
+
+    def submit(self, task: Task, request: ResourceRequest) -> None:
+        """Send one task; its end comes through the callbacks."""
+        header = {"op": "submit", "id": task.id, "resources": request.to_dict()}
+        payload = json.dumps(task.to_dict()).encode()
+        with self._lock:
+            self.start()
+            self._under_way[task.id] = None
+            self._send(header, payload)
+
+    def cancel(self, task_id: str) -> None:
+        """Stop one task."""
+        with self._lock:
+            self._send({"op": "cancel", "id": task_id})
+
+    def close(self) -> None:
+        """End the gateway, its tasks and a cluster of our own; returns when they are gone."""
+        with self._lock:
+            self._closing = True
+            process, self._process = self._process, None
+            if process is None:
+                return
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                write_frame(process.stdin, {"op": "shutdown"})
+                process.stdin.close()
+        try:
+            process.wait(_SHUTDOWN_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            _kill_session(process.pid)
+            process.wait()
+
+    def _send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Write to the process; a broken pipe is the reader thread's to handle."""
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        with contextlib.suppress(OSError):
+            write_frame(process.stdin, header, payload)
+
+    def _spawn(self) -> None:
+        self._ready.clear()
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        root = Path(snakemake_repro.__file__).parent.parent
+        search = os.environ.get("PYTHONPATH")
+        env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{search}" if search else str(root)}
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake_repro.gateway"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=env,
+                # its own session: Ctrl-C in the terminal is the driver's to handle
+                start_new_session=True,
+            )
+        self._process = process
+        with contextlib.suppress(OSError):
+            assert process.stdin is not None
+            write_frame(process.stdin, self._settings)
+        assert process.stdout is not None
+        threading.Thread(
+            target=self._read, args=(process, process.stdout), name="repro-gateway", daemon=True
+        ).start()
+
+    def _read(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
+        """Dispatch what one gateway process says, then deal with its end."""
+        while (frame := read_frame(stream)) is not None:
+            header, payload = frame
+            match header["op"]:
+                case "done":
+                    if self._settle(header["id"]):
+                        self._done(TaskResult.from_dict(json.loads(payload)))
+                case "lost":
+                    if self._settle(header["id"]):
+                        self._lost(header["id"], header["reason"])
+                case "ready":
+                    self._nodes = tuple(Node.from_dict(node) for node in header["nodes"])
+                    self._ready.set()
+                case "failed":
+                    self._error = ClusterError(header["message"], hint=header["hint"])
+                    self._ready.set()
+        status = process.wait()
+        with self._lock:
+            if self._closing or self._process is not process:
+                return
+            self._process = None
+            _kill_session(process.pid)
+            orphans, self._under_way = list(self._under_way), {}
+            error = self._error
+            if error is None and self._restarts >= _MAX_RESTARTS:
+                error = self._error = ClusterError(
+                    f"the connection to Ray was lost {self._restarts + 1} times in this run",
+                    hint=f"{self._log} may say why; finished jobs are kept, run again to continue.",
+                )
+                self._ready.set()
+            elif error is None:
+                self._restarts += 1
+                if orphans:
+                    self._spawn()
+        if error is not None:
+            self._broken(error)
+            return
+        for task_id in orphans:
+            self._lost(task_id, f"the connection to Ray was lost (gateway ended with {status})")
+
+    def _settle(self, task_id: str) -> bool:
+        """Forget a task; tell whether it was under way."""
+        with self._lock:
+            return self._under_way.pop(task_id, self) is None
+
+
+def _kill_session(leader: int) -> None:
+    """Kill what is left of a session: a local cluster whose gateway did not end it."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and processtree.alive(int(entry.name)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry.name), signal.SIGKILL)

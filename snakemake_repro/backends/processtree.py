@@ -1,0 +1,129 @@
+"""Process trees: how one is started so that it can be ended completely, and how it is ended.
+
+A job runs in a session of its own, below a process that is the *child subreaper* of all it starts
+(``prctl(2)``, Linux 3.4), so that a descendant which daemonises itself is still found; and it asks
+the kernel to be killed when its parent dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Make orphaned descendants children of this process.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def spawn(body: Callable[[], int], *, cwd: str, env: Mapping[str, str], log_fd: int) -> int:
+    """Fork a process that runs ``body`` in its own session and exits with what it returns.
+
+    Standard input is ``/dev/null``, output and error go to ``log_fd``. To be called from a
+    single-threaded process only.
+
+    Returns:
+        The process id, which is also its process group and session.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        die_with_parent()
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(log_fd, 1)
+        os.dup2(log_fd, 2)
+        for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        os.environ.clear()
+        os.environ.update(env)
+        os.chdir(cwd)
+        status = body()
+    except OSError as exc:
+        message = f"cannot start the job: {exc.strerror}: {exc.filename or cwd}\n"
+        os.write(2, message.encode("utf-8", "backslashreplace"))
+    except KeyboardInterrupt:
+        status = 130
+    finally:
+        os._exit(status)
+
+
+def execute(argv: Sequence[str], *, cwd: str, env: Mapping[str, str], log_fd: int) -> int:
+    """Start a program in its own session; see ``spawn``."""
+
+    def replace() -> int:
+        # Python ignores these two, programs expect the default
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        os.execvpe(argv[0], list(argv), dict(env))  # noqa: S606 - no shell is the point
+
+    return spawn(replace, cwd=cwd, env=env, log_fd=log_fd)
+
+
+def children() -> list[int]:
+    """Return the processes whose parent is this one."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def kill_group(pid: int, signum: int) -> None:
+    """Send a signal to a process group; one that is gone is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signum)
+
+
+def kill_rest(*, patience: float = 2.0) -> None:
+    """Kill and reap every child of this process, and what they leave behind.
+
+    Args:
+        patience: Seconds after which a process that survives SIGKILL is given up.
+    """
+    deadline = time.monotonic() + patience
+    while rest := children():
+        for pid in rest:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in rest:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.002)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process exists and is not a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

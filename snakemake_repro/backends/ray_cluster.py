@@ -1,0 +1,282 @@
+"""Ray: starts a local cluster or joins one, submits tasks, and calls back when they end.
+
+Only the gateway process imports this: Ray ends a process that called ``ray.init`` about a minute
+after the cluster's head is lost, and Snakemake must outlive that.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import snakemake_repro
+from snakemake_repro.backends import processtree
+from snakemake_repro.errors import ClusterError
+from snakemake_repro.interfaces import Outcome
+from snakemake_repro.records.tasks import Node, ResourceRequest
+
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Tasks and results are a few kilobytes; Ray's default takes 30 % of the memory."""
+
+_HEAD_PROCESSES = ("gcs_server", "raylet")
+_HEAD_POLL_S = 0.5
+_DIRECTORY_PREFIX = "repro-ray-"
+_CONNECT_ADVICE = "Check --ray-address and that the cluster's head is up (`ray status`)."
+_TOKEN_ADVICE = (
+    "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token and "
+    "put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
+)
+_WORKER_PACKAGES = ("ray", "snakemake", "snakemake-executor-plugin-ray")
+
+
+class RayCluster:
+    """A connection to a Ray cluster; a ``Cluster``."""
+
+    def __init__(
+        self,
+        run: Callable[[bytes], bytes],
+        outcome: Outcome,
+        *,
+        address: str | None,
+        cpus: int | None,
+        head_lost: Callable[[], None],
+    ) -> None:
+        """Connect, or start a cluster on this machine.
+
+        Args:
+            run: What a worker does with a payload; pickled by reference.
+            outcome: Called from Ray's threads when an attempt ends.
+            address: Of an existing cluster; ``None`` starts one that ends with this process.
+            cpus: Logical CPUs of a cluster started here; ``None`` for all of the machine's.
+            head_lost: Called once when a cluster started here loses its head.
+
+        Raises:
+            ClusterError: The cluster cannot be started or reached, or does not fit.
+        """
+        self._outcome = outcome
+        self._lock = threading.Lock()
+        self._running: dict[str, Any] = {}
+        self._shapes: dict[ResourceRequest, Any] = {}
+        self._directory: Path | None = None
+        self._closing = threading.Event()
+        if address is None:
+            self._start(cpus)
+            threading.Thread(target=self._watch, args=(head_lost,), daemon=True).start()
+        else:
+            self._join(address)
+        import ray
+
+        self._ray = ray
+        self._function = ray.remote(run)
+        if address is not None:
+            self._check_workers()
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """What the cluster's living nodes have in all."""
+        return tuple(
+            Node(
+                cpus=float(node["Resources"].get("CPU", 0)),
+                memory=int(node["Resources"].get("memory", 0)),
+                gpus=float(node["Resources"].get("GPU", 0)),
+            )
+            for node in self._ray.nodes()
+            if node["Alive"]
+        )
+
+    def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
+        """Queue one payload."""
+        function = self._shapes.get(request)
+        if function is None:
+            function = self._function.options(
+                num_cpus=request.cpus,
+                num_gpus=request.gpus,
+                memory=request.memory or None,
+                max_retries=0,  # who repeats an attempt must know of it: the driver
+                max_calls=0,
+            )
+            self._shapes[request] = function
+        reference = function.remote(payload)
+        with self._lock:
+            self._running[attempt] = reference
+        reference.future().add_done_callback(lambda future: self._ended(attempt, future))
+
+    def cancel(self, attempt: str) -> None:
+        """Stop one attempt; its worker ends the job's process tree."""
+        with self._lock:
+            reference = self._running.get(attempt)
+        if reference is not None:
+            self._ray.cancel(reference, force=False, recursive=False)
+
+    def shutdown(self) -> None:
+        """Disconnect, and end a cluster started here."""
+        self._closing.set()
+        self._ray.shutdown()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _ended(self, attempt: str, future: Any) -> None:
+        with self._lock:
+            self._running.pop(attempt, None)
+        if self._closing.is_set():
+            return
+        error = future.exception()
+        if error is None:
+            self._outcome(attempt, future.result(), None)
+            return
+        exceptions = self._ray.exceptions
+        if isinstance(error, exceptions.TaskCancelledError):
+            self._outcome(attempt, None, "cancelled")
+        elif isinstance(error, exceptions.OutOfMemoryError):
+            self._outcome(attempt, None, f"out of memory: {_first_line(error)}")
+        else:
+            self._outcome(attempt, None, _first_line(error))
+
+    def _start(self, cpus: int | None) -> None:
+        # Ray's own switch for "one machine only": every server listens on loopback
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        _set_process_defaults()
+        import ray
+
+        # Unix sockets below it are limited to 107 bytes, so TMPDIR may be too deep
+        _sweep(_short_tmp())
+        prefix = f"{_DIRECTORY_PREFIX}{os.getpid()}-"
+        self._directory = Path(tempfile.mkdtemp(prefix=prefix, dir=_short_tmp()))
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(self._directory),
+            )
+        except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as exc:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise ClusterError(
+                f"cannot start a local Ray cluster: {_first_line(exc)}",
+                hint="Its logs say more with --verbose; is there free memory and space in /tmp?",
+            ) from exc
+
+    def _join(self, address: str) -> None:
+        _set_process_defaults()
+        import ray
+
+        try:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except ray.exceptions.AuthenticationError as exc:
+            raise ClusterError(
+                f"the Ray cluster at {address} refuses the token: {_first_line(exc)}",
+                hint=_TOKEN_ADVICE,
+            ) from exc
+        except RuntimeError as exc:
+            if "ersion mismatch" in str(exc):
+                raise ClusterError(
+                    f"the Ray cluster at {address} does not fit: {' '.join(str(exc).split())}",
+                    hint="Python's minor version and Ray's version must be equal on both sides.",
+                ) from exc
+            raise ClusterError(
+                f"cannot reach a Ray cluster at {address}: {_first_line(exc)}",
+                hint=f"{_CONNECT_ADVICE} {_TOKEN_ADVICE}",
+            ) from exc
+        except (OSError, ValueError, ray.exceptions.RayError) as exc:
+            raise ClusterError(
+                f"cannot reach a Ray cluster at {address}: {_first_line(exc)}",
+                hint=f"{_CONNECT_ADVICE} {_TOKEN_ADVICE}",
+            ) from exc
+
+    def _check_workers(self) -> None:
+        """Compare the versions that matter on a worker with ours."""
+        probe = self._ray.remote(versions).options(num_cpus=0, max_retries=1)
+        try:
+            theirs = self._ray.get(probe.remote(), timeout=60)
+        except self._ray.exceptions.RayError as exc:
+            raise ClusterError(
+                f"the cluster's workers cannot import snakemake-executor-plugin-ray: "
+                f"{_first_line(exc)}",
+                hint=f"Install version {snakemake_repro.__version__} in the workers' environment.",
+            ) from exc
+        ours = versions()
+        wrong = [
+            f"{name}: {theirs.get(name, 'missing')} there, {version} here"
+            for name, version in ours.items()
+            if theirs.get(name) != version
+        ]
+        if wrong:
+            raise ClusterError(
+                f"the cluster's workers differ from this installation ({'; '.join(wrong)})",
+                hint="Install the same versions on both sides.",
+            )
+
+    def _watch(self, head_lost: Callable[[], None]) -> None:
+        """Notice at once what Ray itself reports only after a minute: the head is gone."""
+        watched = _descendants_named(os.getpid(), _HEAD_PROCESSES)
+        while not self._closing.wait(_HEAD_POLL_S):
+            if not all(processtree.alive(pid) for pid in watched):
+                head_lost()
+                return
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that driver and workers must agree on; runs as a Ray task, too."""
+    import sys
+
+    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for package in _WORKER_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _set_process_defaults() -> None:
+    """Set what Ray reads from the environment when it is imported."""
+    defaults: Mapping[str, str] = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _short_tmp() -> str:
+    return "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108
+
+
+def _sweep(parent: str) -> None:
+    """Remove the directories of our clusters whose process was killed."""
+    for directory in Path(parent).glob(f"{_DIRECTORY_PREFIX}*-*"):
+        pid = directory.name.removeprefix(_DIRECTORY_PREFIX).partition("-")[0]
+        ours = directory.stat().st_uid == os.getuid()
+        if ours and pid.isdigit() and not processtree.alive(int(pid)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _descendants_named(pid: int, names: tuple[str, ...]) -> list[int]:
+    """Return the children of a process that run one of the named programs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if name in names and int(rest.split()[1]) == pid:
+            found.append(int(entry.name))
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

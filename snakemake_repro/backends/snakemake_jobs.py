@@ -1,0 +1,532 @@
+"""Snakemake's jobs -> our tasks: which tier may run a job, and the plain data it needs there.
+
+The direct tier runs what it can reproduce exactly: shell, script and wrapper rules whose values
+are plain data. Everything else, and every surprise, takes the fork tier, where Snakemake itself
+executes the job: falling back is always right, a subtly different result never is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shlex
+import string
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote as quote_path
+
+from snakemake_repro.backends.environments.lockfile import resolve_spec
+from snakemake_repro.backends.files import hash_file
+from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.logic import plain, shelltext
+from snakemake_repro.logic.canonical import digest_of_text
+from snakemake_repro.logic.redaction import Redactor
+from snakemake_repro.records import (
+    Digest,
+    EnvironmentKind,
+    EnvironmentSpec,
+    FileKind,
+    FileRecord,
+    JobSpec,
+    Json,
+    Tier,
+)
+from snakemake_repro.records.tasks import Command, Member, Task
+
+TESTED_VERSIONS = ("9.27",)
+"""Minor versions of Snakemake whose job internals the direct tier was tested with."""
+
+LOG_ROOT = ".snakemake/ray"
+HOST = EnvironmentSpec(kind=EnvironmentKind.HOST, name="host")
+
+_TBD = "<TBD>"
+_FIELDS = frozenset(
+    ("input", "output", "params", "wildcards", "threads", "resources", "log", "rule", "jobid")
+)
+_FLAGS = (
+    "temp",
+    "protected",
+    "touch",
+    "directory",
+    "ensure",
+    "pipe",
+    "service",
+    "update",
+    "report",
+    "nodelocal",
+)
+_CONFIG_KINDS = ("script", "wrapper", "notebook", "run", "template", "cwl")
+_MAX_LOG_NAME = 120
+
+
+class _IndirectError(Exception):
+    """The direct tier cannot run this job exactly; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the translation needs to know of the run.
+
+    Attributes:
+        host_environments: Ignore ``conda:`` and ``container:``, as the user asked explicitly.
+        fork_only: Never use the direct tier.
+        variables: Declared environment variables with their values.
+    """
+
+    run_id: str
+    workdir: Path
+    host_environments: bool
+    fork_only: bool
+    record: bool
+    environment_store: str | None
+    config_digest: Digest | None
+    variables: Mapping[str, str]
+    secrets: tuple[str, ...]
+
+
+class Translator:
+    """Builds tasks from the jobs of one workflow."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        settings: Settings,
+        *,
+        redact: Redactor,
+        snakemake_argv: Callable[[Any], Sequence[str]],
+        known: Callable[[Sequence[str]], Json],
+    ) -> None:
+        """Remember the collaborators.
+
+        Args:
+            workflow: Snakemake's workflow.
+            settings: Of this run.
+            redact: Removes values of secret variables.
+            snakemake_argv: Gives Snakemake's own command line for a job.
+            known: Gives stat-cache entries for paths that were hashed before.
+        """
+        self._workflow = workflow
+        self._settings = settings
+        self._redact = redact
+        self._argv = snakemake_argv
+        self._known = known
+        self._codes: dict[tuple[str, int], Digest] = {}
+        self._specs: dict[Path, EnvironmentSpec] = {}
+
+    def task(self, job: Any) -> Task:
+        """Translate one job or group job.
+
+        Raises:
+            EnvironmentSpecError: The job asks for an environment that cannot be given.
+        """
+        members = list(job) if job.is_group() else [job]
+        environment = self._environment(members)
+        command, tier = self._command(job)
+        paths = [str(file) for member in members for file in member.input]
+        return Task(
+            id=uuid.uuid4().hex,
+            run_id=self._settings.run_id,
+            workdir=str(self._settings.workdir),
+            log=self._log_path(job, members[0]),
+            tier=tier,
+            command=command,
+            members=tuple(self._member(member) for member in members),
+            environment=environment,
+            attempt=job.attempt,
+            threads=max(1, int(job.threads)),
+            group=str(job.groupid) if job.is_group() else None,
+            variables=dict(self._settings.variables),
+            secrets=self._settings.secrets,
+            environment_store=self._settings.environment_store,
+            known=self._known(paths) if self._settings.record else None,
+            record=self._settings.record,
+        )
+
+    def check_environment(self, job: Any) -> None:
+        """Raise what ``task`` would raise over the job's environment, before anything runs."""
+        self._environment(list(job) if job.is_group() else [job])
+
+    def member(self, job: Any) -> Member:
+        """Translate a job that Snakemake runs or reuses itself, for the record."""
+        return self._member(job)
+
+    # -- environments -----------------------------------------------------------------------
+
+    def _environment(self, members: Sequence[Any]) -> EnvironmentSpec:
+        specs = {spec.name: spec for spec in map(self._job_environment, members)}
+        if len(specs) > 1:
+            rules = ", ".join(sorted({member.rule.name for member in members}))
+            raise EnvironmentSpecError(
+                f"the rules {rules} run as one group but ask for different environments "
+                f"({', '.join(sorted(specs))})",
+                hint="Give the rules of the group one environment, or take them out of the group.",
+            )
+        return next(iter(specs.values()))
+
+    def _job_environment(self, job: Any) -> EnvironmentSpec:
+        if self._settings.host_environments or job.is_norun:
+            return HOST
+        rule = job.rule.name
+        if job.container_img_url:
+            raise EnvironmentSpecError(
+                f"rule {rule} asks for the container {job.container_img_url}; this version runs "
+                "rules on the host or in locked PyPI environments only",
+                hint="Give the rule a pip-only `conda:` file with a lock, or use "
+                "`--ray-environments host` to run it on the host (recorded as unpinned).",
+            )
+        asked = job.conda_env_spec
+        if asked is None:
+            return HOST
+        source = getattr(asked, "file", None)
+        if source is None or not source.is_local:
+            raise EnvironmentSpecError(
+                f"rule {rule} asks for the conda environment {asked.__class__.__name__} "
+                f"{source or getattr(asked, 'name', None) or getattr(asked, 'path', '')}; "
+                "only environment files beside the workflow can be locked",
+                hint="Name a file in `conda:`, or use `--ray-environments host`.",
+            )
+        path = Path(source.get_path_or_uri(secret_free=True))
+        if path not in self._specs:
+            self._specs[path] = resolve_spec(path, self._settings.workdir)
+        return self._specs[path]
+
+    # -- what to run ------------------------------------------------------------------------
+
+    def _command(self, job: Any) -> tuple[Command, Tier]:
+        try:
+            if self._settings.fork_only:
+                raise _IndirectError("asked for by --ray-tier fork")  # noqa: TRY301
+            return self._direct(job), Tier.DIRECT
+        except (_IndirectError, plain.NotPlainError):
+            return self._fork(job), Tier.FORK
+
+    def _fork(self, job: Any) -> Command:
+        return Command(kind="snakemake", argv=tuple(self._argv(job)))
+
+    def _direct(self, job: Any) -> Command:
+        self._require_direct(job)
+        tmpdir, wanted = _tmpdir(job)
+        if job.is_shell:
+            return self._shell(job, tmpdir=tmpdir, wanted=wanted)
+        return Command(
+            kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted
+        )
+
+    def _require_direct(self, job: Any) -> None:
+        """Raise unless the job has none of the features that only Snakemake itself handles."""
+        workflow, rule = self._workflow, None if job.is_group() else job.rule
+        reasons = {
+            "a group": rule is None,
+            "an untested version of Snakemake": not tested(),
+        }
+        if rule is not None:
+            reasons |= {
+                "neither shell nor script nor wrapper": not (
+                    job.is_shell or job.is_script or job.is_wrapper
+                ),
+                "shadow": job.is_shadow,
+                "benchmark": bool(job.benchmark),
+                "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
+                "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
+                "updated output": any(_flags(f) & {"update", "pipe", "service"} for f in job.output),
+                "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
+                "software deployment by Snakemake": bool(
+                    workflow.deployment_settings.deployment_method
+                ),
+                "a Snakefile that is not a local file": not rule.basedir.is_local,
+                "a value that is known on the node only": _TBD in repr(list(job.params)),
+            }
+        for reason, applies in reasons.items():
+            if applies:
+                raise _IndirectError(reason)
+
+    def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
+        from snakemake.shell import shell
+        from snakemake.utils import format as format_command
+
+        template = job.rule.shellcmd
+        available = job.rule.run_func.__globals__
+        values = self._shell_values(job)
+        extra = {}
+        for field in _roots(template):
+            if field not in values:
+                if field not in available:
+                    raise _IndirectError(f"the command formats {field!r}")
+                extra[field] = available[field]
+        text = format_command(template, quote_func=shelltext.quote, **{**values, **extra})
+        if _TBD in text:
+            raise _IndirectError("a value that is known on the node only")
+        executable = job.resources.get("shell_exec") or shell.get_executable()
+        if executable is None:
+            raise _IndirectError("no shell")
+        shell._check_executable(executable)  # noqa: SLF001 - the checks of shell() itself
+        prefix = shell._get_process_prefix(executable)  # noqa: SLF001
+        suffix = shell._process_suffix  # noqa: SLF001
+        return Command(
+            kind="shell",
+            text=" ".join((prefix, text, suffix)).strip(),
+            executable=str(executable),
+            tmpdir=tmpdir,
+            tmpdir_wanted=wanted,
+        )
+
+    def _shell_values(self, job: Any) -> dict[str, Any]:
+        resources = job.resources._clone()  # noqa: SLF001 - Namedlist's way to copy
+        if "tmpdir" in resources.keys():  # noqa: SIM118 - a Namedlist is a list
+            resources.tmpdir = shelltext.TMPDIR_TOKEN
+        values = {
+            "input": job.input._plainstrings(),  # noqa: SLF001
+            "output": job.output._plainstrings(),  # noqa: SLF001
+            "params": job.params,
+            "wildcards": job.wildcards,
+            "threads": job.threads,
+            "resources": resources,
+            "log": job.log._plainstrings(),  # noqa: SLF001
+            "rule": job.rule.name,
+            "jobid": job.jobid,
+        }
+        assert values.keys() == _FIELDS
+        return values
+
+    def _call(self, job: Any) -> dict[str, Json]:
+        from snakemake.shell import shell
+
+        rule, workflow = job.rule, self._workflow
+        namespace = rule.run_func.__globals__
+        resources = {
+            name: "" if name == "tmpdir" else value for name, value in job.resources.items()
+        }
+        call: dict[str, Json] = {
+            "function": "script" if job.is_script else "wrapper",
+            "path": str(rule.script if job.is_script else rule.wrapper),
+            "basedir": rule.basedir.get_path_or_uri(secret_free=True),
+            "prefix": workflow.workflow_settings.wrapper_prefix,
+            "input": _named(job.input._plainstrings()),  # noqa: SLF001
+            "output": _named(job.output._plainstrings()),  # noqa: SLF001
+            "params": _named(job.params),
+            "wildcards": _named(job.wildcards),
+            "threads": job.threads,
+            "resources": {
+                "items": [plain.encode(_scalar(value)) for value in resources.values()],
+                "names": [[name, index, None] for index, name in enumerate(resources)],
+            },
+            "log": _named(job.log._plainstrings()),  # noqa: SLF001
+            "config": plain.encode(_builtin(namespace.get("config", {}))),
+            "rule": rule.name,
+            "jobid": job.jobid,
+            "cleanup_scripts": workflow.execution_settings.cleanup_scripts,
+            "sourcecache_path": str(workflow.sourcecache.cache_path),
+            "runtime_sourcecache_path": str(workflow.sourcecache.runtime_cache_path),
+            "shell": {
+                "args": dict(shell._process_args),  # noqa: SLF001
+                "prefix": shell._process_prefix,  # noqa: SLF001
+                "suffix": shell._process_suffix,  # noqa: SLF001
+            },
+        }
+        return call
+
+    # -- what to record ---------------------------------------------------------------------
+
+    def _member(self, job: Any) -> Member:
+        rule = job.rule
+        kind = _kind(job)
+        code, source_name = self._code(job, kind)
+        record = self._settings.record
+        spec = JobSpec(
+            rule=rule.name,
+            kind=kind,
+            wildcards={name: str(value) for name, value in job.wildcards.items()},
+            code=code,
+            command=self._redact.text(job.shellcmd) if record and job.is_shell else None,
+            params=tuple(self._params(job)) if record else (),
+            inputs=tuple(self._files(job.input)) if record else (),
+            outputs=tuple(self._files(job.output)),
+            config=self._settings.config_digest if kind in _CONFIG_KINDS else None,
+            threads=max(1, int(job.threads)),
+            source_name=source_name,
+        )
+        return Member(
+            id=uuid.uuid4().hex,
+            jobid=job.jobid,
+            spec=spec,
+            logs=tuple(str(log) for log in job.log),
+            resources={
+                name: plain.describe(_scalar(value))
+                for name, value in job.resources.items()
+                if not name.startswith("_") and name != "tmpdir" and not name.endswith("_mib")
+            },
+        )
+
+    def _params(self, job: Any) -> Iterator[Json]:
+        for name, value in job.params._allitems():  # noqa: SLF001 - the one way to pair them
+            yield [name, self._redact.json(plain.describe(_builtin(value)))]
+
+    def _files(self, files: Any) -> Iterator[FileRecord]:
+        names: dict[int, str] = {}
+        for name, (start, end) in files._get_names():  # noqa: SLF001
+            for index in range(start, start + 1 if end is None else end):
+                names.setdefault(index, name)
+        for index, file in enumerate(files):
+            flags = _flags(file)
+            yield FileRecord(
+                path=_relative(str(file), self._settings.workdir),
+                kind=FileKind.UNOBSERVED,
+                name=names.get(index),
+                flags=tuple(flag for flag in _FLAGS if flag in flags),
+            )
+
+    def _code(self, job: Any, kind: str) -> tuple[Digest | None, str | None]:
+        rule = job.rule
+        if kind == "shell":
+            return digest_of_text(rule.shellcmd), None
+        if kind == "run" and rule.run_func_src is not None:
+            return digest_of_text(rule.run_func_src), None
+        source = self._source(job, kind)
+        if source is None:
+            return None, None
+        path = Path(self._workflow.sourcecache.get_path(source))
+        stamp = (str(path), path.stat().st_mtime_ns)
+        if stamp not in self._codes:
+            self._codes[stamp] = hash_file(path)[0]
+        return self._codes[stamp], source.get_filename()
+
+    def _source(self, job: Any, kind: str) -> Any:
+        """Return the source file of a script, notebook or wrapper, or ``None``."""
+        if kind == "wrapper":
+            from snakemake.wrapper import get_script
+
+            prefix = self._workflow.workflow_settings.wrapper_prefix
+            source = get_script(job.rule.wrapper, self._workflow.sourcecache, prefix)
+            # on failure it is a dict of what was tried; running the job will say so
+            return None if isinstance(source, dict) else source
+        path = job.rule.script or job.rule.notebook
+        return None if path is None else job._path_to_source_file(path)  # noqa: SLF001
+
+    def _log_path(self, job: Any, first: Any) -> str:
+        rule = job.groupid if job.is_group() else job.rule.name
+        wildcards = ",".join(f"{k}={v}" for k, v in sorted(first.wildcards.items()))
+        name = quote_path(wildcards, safe="=,+ ") or "job"
+        if job.is_group() or len(name) > _MAX_LOG_NAME:
+            outputs = "\0".join(map(str, first.output))
+            digest = hashlib.sha256(f"{wildcards}\0{outputs}".encode("utf-8", "replace"))
+            name = f"{name[:_MAX_LOG_NAME]}-{digest.hexdigest()[:12]}"
+        attempt = f"{self._settings.run_id[:8]}-{job.attempt}.log"
+        return f"{LOG_ROOT}/{quote_path(str(rule), safe='')}/{name}/{attempt}"
+
+
+def tested() -> bool:
+    """Tell whether the direct tier knows this version of Snakemake."""
+    from snakemake.common import __version__
+
+    return any(str(__version__).startswith(f"{version}.") for version in TESTED_VERSIONS)
+
+
+def argv_of(command: str) -> list[str]:
+    """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
+    tokens = shlex.split(command)
+    return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]
+
+
+def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
+    """Name the resources that the job has only because Snakemake fills them in.
+
+    Those equal the workflow's default resources and are expressions: a constant
+    among the defaults was set by the user (``--default-resources mem_mb=2000``).
+    """
+    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
+    rules = [member.rule for member in job] if job.is_group() else [job.rule]
+    found = set()
+    for name in ("mem_mb", "disk_mb"):
+        default = defaults.get(name)
+        if default is None or not default.is_evaluable():
+            continue
+        # copies of the defaults share the expression, which equality compares
+        if all(rule.resources.get(name) == default for rule in rules):
+            found.add(name)
+    return frozenset(found)
+
+
+def _kind(job: Any) -> str:
+    kinds = {
+        "norun": job.is_norun,
+        "shell": job.is_shell,
+        "script": job.is_script,
+        "wrapper": job.is_wrapper,
+        "notebook": job.is_notebook,
+        "cwl": job.is_cwl,
+        "template": job.is_template_engine,
+    }
+    return next((kind for kind, applies in kinds.items() if applies), "run")
+
+
+def _flags(file: Any) -> set[str]:
+    return set(getattr(file, "flags", None) or ())
+
+
+def _roots(template: str) -> set[str]:
+    """Return the names that a format string starts its fields with.
+
+    Raises:
+        _IndirectError: A field that only Snakemake's own frame can resolve.
+    """
+    found = set()
+    for _, field, spec, _ in string.Formatter().parse(template):
+        if field is None:
+            continue
+        root = field.replace("[", ".", 1).partition(".")[0]
+        if not root or root.isdigit() or (spec and "{" in spec) or field == "resources":
+            raise _IndirectError(f"the command has the field {{{field}}}")
+        found.add(root)
+    return found
+
+
+def _tmpdir(job: Any) -> tuple[str | None, bool]:
+    """Return the temporary directory that the author set, and whether there is to be one."""
+    resource = job.rule.resources.get("tmpdir")
+    if resource is None:
+        return None, False
+    if not resource.is_evaluable():
+        return str(resource.value), True
+    if resource.raw == "system_tmpdir":
+        return None, True
+    raise _IndirectError("a tmpdir that is computed on the node")
+
+
+def _named(files: Any) -> dict[str, Json]:
+    """Encode one of Snakemake's named lists, see ``agent.calls``."""
+    names = [[name, start, end] for name, (start, end) in files._get_names()]  # noqa: SLF001
+    return {"items": [plain.encode(_builtin(item)) for item in files], "names": names}
+
+
+def _builtin(value: Any) -> Any:
+    """Return Snakemake's own containers and strings as the built-in types they behave as."""
+    from snakemake.io import AnnotatedString
+    from snakemake.iocontainers import Namedlist
+
+    if isinstance(value, AnnotatedString):
+        return str(value)
+    if isinstance(value, Namedlist):
+        if any(True for _ in value.keys()):
+            raise plain.NotPlainError("a named list inside a list")
+        return [_builtin(item) for item in value]
+    if type(value) is list:
+        return [_builtin(item) for item in value]
+    if isinstance(value, dict) and type(value).__name__ in ("OrderedDict", "CommentedMap"):
+        return {key: _builtin(item) for key, item in value.items()}
+    return value
+
+
+def _scalar(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value
+
+
+def _relative(path: str, workdir: Path) -> str:
+    """Return a path as the record names it: relative to the working directory if below it."""
+    absolute = os.path.normpath(workdir / path)
+    try:
+        return Path(absolute).relative_to(workdir).as_posix()
+    except ValueError:
+        return Path(absolute).as_posix()

@@ -1,0 +1,94 @@
+"""Forward tasks from the driver to Ray and results back, until the driver goes.
+
+Frames (see ``backends.frames``) come on standard input and go out on standard output; nothing
+else may write there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import IO, Any
+
+from snakemake_repro.backends.frames import read_frame, write_frame
+from snakemake_repro.errors import ReproError
+from snakemake_repro.operations.execute import execute
+from snakemake_repro.records.tasks import ResourceRequest
+
+HEAD_LOST_STATUS = 75
+"""Exit status when the head of our own cluster is lost (``EX_TEMPFAIL``): start over."""
+
+
+class _Replies:
+    """Frames to the driver, from any thread."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
+        with self._lock:
+            try:
+                write_frame(self._stream, header, payload)
+            except OSError:
+                # The driver is gone; standard input closes as well and ends this process.
+                return
+
+    def outcome(self, attempt: str, payload: bytes | None, reason: str | None) -> None:
+        if payload is not None:
+            self.send({"op": "done", "id": attempt}, payload)
+        else:
+            self.send({"op": "lost", "id": attempt, "reason": reason})
+
+
+def main() -> int:
+    """Serve one driver; return the exit status."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = _Replies(os.fdopen(os.dup(1), "wb"))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # what Ray prints goes where its errors go: into the gateway's log
+
+    first = read_frame(requests)
+    if first is None:
+        return 0
+    settings = first[0]
+    # Ray takes seconds to import; a driver that is gone by then must not start a cluster
+    from snakemake_repro.backends.ray_cluster import RayCluster
+
+    try:
+        cluster = RayCluster(
+            execute,
+            replies.outcome,
+            address=settings["address"],
+            cpus=settings["cpus"],
+            head_lost=lambda: os._exit(HEAD_LOST_STATUS),
+        )
+    except ReproError as exc:
+        replies.send({"op": "failed", "message": exc.message, "hint": exc.hint})
+        return 1
+    try:
+        nodes = [node.to_dict() for node in cluster.nodes]
+        replies.send({"op": "ready", "nodes": nodes})
+        _serve(requests, cluster)
+    finally:
+        cluster.shutdown()
+    return 0
+
+
+def _serve(requests: IO[bytes], cluster: Any) -> None:
+    while (frame := read_frame(requests)) is not None:
+        header, payload = frame
+        match header["op"]:
+            case "submit":
+                request = ResourceRequest.from_dict(header["resources"])
+                cluster.submit(header["id"], payload, request)
+            case "cancel":
+                cluster.cancel(header["id"])
+            case "shutdown":
+                return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

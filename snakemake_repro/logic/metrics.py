@@ -1,0 +1,72 @@
+"""What a job reports of itself: the lines of ``$REPRO_METRICS``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from snakemake_repro.records import Json, Metric
+
+_MAX_PROBLEMS = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """Metrics, parameters, seeds and tags of one attempt, and lines that made no sense."""
+
+    metrics: tuple[Metric, ...] = ()
+    params: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def parse(lines: Iterable[bytes], *, now_ms: int) -> Report:
+    """Parse JSON lines such as ``{"auc": 0.97, "step": 3}``.
+
+    A line that cannot be read becomes a problem of the report, never an exception: a job must not
+    fail over what it says about itself.
+
+    Args:
+        lines: As the job wrote them.
+        now_ms: Milliseconds since the epoch, for lines without a ``timestamp``.
+    """
+    metrics: list[Metric] = []
+    params: dict[str, Json] = {}
+    seeds: dict[str, int] = {}
+    tags: dict[str, str] = {}
+    problems: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+            if not isinstance(data, dict):
+                raise TypeError("expected an object")  # noqa: TRY301 - reported below, like the rest
+            params.update(data.get("$params", {}))
+            seeds.update({str(k): int(v) for k, v in data.get("$seeds", {}).items()})
+            tags.update({str(k): str(v) for k, v in data.get("$tags", {}).items()})
+            metrics += _metrics(data, now_ms)
+        except (ValueError, TypeError, AttributeError) as exc:
+            problems.append(f"metrics line {number}: {exc}")
+    if len(problems) > _MAX_PROBLEMS:
+        more = len(problems) - _MAX_PROBLEMS
+        problems[_MAX_PROBLEMS:] = [f"and {more} more metrics lines that cannot be read"]
+    return Report(
+        metrics=tuple(metrics), params=params, seeds=seeds, tags=tags, problems=tuple(problems)
+    )
+
+
+def _metrics(data: Mapping[str, Any], now_ms: int) -> Iterable[Metric]:
+    step, timestamp = int(data.get("step", 0)), int(data.get("timestamp", now_ms))
+    for name, value in data.items():
+        if name in ("step", "timestamp") or name.startswith("$"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"metric {name!r} is not a number: {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"metric {name!r} is not finite: {value!r}")
+        yield Metric(name=name, value=float(value), step=step, timestamp=timestamp)

@@ -1,0 +1,274 @@
+"""Dispatch tasks to the cluster and bring back one verdict for each, whatever dies on the way.
+
+A job's own failure is Snakemake's to repeat. A lost worker, node or connection is ours: the
+attempt is repeated a bounded number of times, with a growing pause, and costs the user nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from snakemake_repro.backends.journal import JournalStore
+from snakemake_repro.errors import ClusterError, StorageError
+from snakemake_repro.records import (
+    FileRecord,
+    JobEnded,
+    JobRecord,
+    JobStatus,
+    Origin,
+    Tier,
+)
+from snakemake_repro.records.tasks import Node, ResourceRequest, Task, TaskResult
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_OUT_OF_MEMORY = "out of memory"
+
+Verdict = Callable[[Task, TaskResult], None]
+"""Called with the task as it finally ran and its result."""
+
+
+class Connection(Protocol):
+    """What dispatching needs of the gateway."""
+
+    def start(self) -> None:
+        """Begin to connect."""
+        ...
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Wait for the connection; return the cluster's nodes."""
+        ...
+
+    def submit(self, task: Task, request: ResourceRequest) -> None:
+        """Send one task."""
+        ...
+
+    def close(self) -> None:
+        """End everything under way."""
+        ...
+
+
+@dataclasses.dataclass(slots=True)
+class _UnderWay:
+    task: Task
+    request: ResourceRequest
+    verdict: Verdict
+
+
+class Dispatcher:
+    """The tasks of one run that are under way."""
+
+    def __init__(
+        self,
+        *,
+        workdir: Path,
+        resubmissions: int,
+        now: Callable[[], str],
+        journal: Callable[[JobEnded], None],
+    ) -> None:
+        """Start with nothing under way.
+
+        Args:
+            workdir: Working directory of the run.
+            resubmissions: How often one attempt is repeated after a loss.
+            now: Current time for records.
+            journal: Writes an entry for an attempt that no worker could write itself.
+        """
+        self._workdir = workdir
+        self._resubmissions = resubmissions
+        self._now = now
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _UnderWay] = {}
+        self._closed = False
+        self.connection: Connection | None = None
+
+    def submit(self, task: Task, request: ResourceRequest, verdict: Verdict) -> None:
+        """Send a task; ``verdict`` is called exactly once, from another thread."""
+        assert self.connection is not None
+        with self._lock:
+            self._under_way[task.id] = _UnderWay(task, request, verdict)
+        self.connection.submit(task, request)
+
+    def done(self, result: TaskResult) -> None:
+        """Take the result of a task from the connection."""
+        entry = self._pop(result.id)
+        if entry is not None:
+            entry.verdict(entry.task, result)
+
+    def lost(self, task_id: str, reason: str) -> None:
+        """Take the loss of a task from the connection: find its result, repeat it, or give up."""
+        entry = self._pop(task_id)
+        if entry is None:
+            return
+        if (result := self._finished(entry.task)) is not None:
+            entry.verdict(entry.task, result)
+            return
+        self._record(entry.task, JobStatus.LOST, reason)
+        out_of_memory = reason.startswith(_OUT_OF_MEMORY)
+        if out_of_memory or entry.task.resubmission >= self._resubmissions:
+            entry.verdict(entry.task, _given_up(entry.task, reason, out_of_memory=out_of_memory))
+            return
+        pause = min(_FIRST_PAUSE_S * 2**entry.task.resubmission, _LONGEST_PAUSE_S)
+        timer = threading.Timer(pause, self._repeat, args=(entry,))
+        timer.daemon = True
+        timer.start()
+
+    def broken(self, error: ClusterError) -> None:
+        """Give up everything under way: there is no cluster any more."""
+        for entry in self._drain():
+            self._record(entry.task, JobStatus.LOST, error.message)
+            result = TaskResult(
+                id=entry.task.id, succeeded=False, error=error.message, hint=error.hint
+            )
+            entry.verdict(entry.task, result)
+
+    def interrupt(self) -> tuple[Task, ...]:
+        """Stop everything under way; return the tasks that did not finish."""
+        self._closed = True
+        entries = list(self._drain())
+        if self.connection is not None:
+            self.connection.close()
+        stopped = []
+        for entry in entries:
+            # a worker may have finished, or recorded the interruption, in its last moment
+            if not self._recorded(entry.task):
+                self._record(entry.task, JobStatus.INTERRUPTED, "interrupted")
+            stopped.append(entry.task)
+        return tuple(stopped)
+
+    def close(self) -> None:
+        """End the connection when all is done."""
+        self._closed = True
+        if self.connection is not None:
+            self.connection.close()
+
+    def _pop(self, task_id: str) -> _UnderWay | None:
+        with self._lock:
+            return self._under_way.pop(task_id, None)
+
+    def _drain(self) -> Iterator[_UnderWay]:
+        with self._lock:
+            entries, self._under_way = list(self._under_way.values()), {}
+        yield from entries
+
+    def _repeat(self, entry: _UnderWay) -> None:
+        if self._closed:
+            return
+        try:
+            if entry.task.tier is Tier.DIRECT:
+                _clear(self._workdir, entry.task)
+        except StorageError as exc:
+            result = TaskResult(
+                id=entry.task.id, succeeded=False, error=exc.message, hint=exc.hint
+            )
+            entry.verdict(entry.task, result)
+            return
+        task = dataclasses.replace(
+            entry.task,
+            id=uuid.uuid4().hex,
+            resubmission=entry.task.resubmission + 1,
+            log=_next_log(entry.task),
+            members=tuple(
+                dataclasses.replace(member, id=uuid.uuid4().hex) for member in entry.task.members
+            ),
+        )
+        self.submit(task, entry.request, entry.verdict)
+
+    def _records(self, task: Task) -> list[JobRecord]:
+        """Return what workers journaled of a task, in its order."""
+        if not task.record:
+            return []
+        wanted = {member.id for member in task.members}
+        found = {
+            entry.job.id: entry.job
+            for entry in JournalStore(self._workdir).entries(task.run_id)
+            if isinstance(entry, JobEnded) and entry.job.id in wanted
+        }
+        return [found[member.id] for member in task.members if member.id in found]
+
+    def _recorded(self, task: Task) -> bool:
+        return len(self._records(task)) == len(task.members)
+
+    def _finished(self, task: Task) -> TaskResult | None:
+        """Return the result of a task that ended before its message was lost."""
+        records = self._records(task)
+        if len(records) < len(task.members):
+            return None
+        if any(record.status is JobStatus.INTERRUPTED for record in records):
+            return None
+        error = next((record.error for record in records if record.error), None)
+        succeeded = all(record.status is JobStatus.SUCCEEDED for record in records)
+        return TaskResult(id=task.id, succeeded=succeeded, jobs=tuple(records), error=error)
+
+    def _record(self, task: Task, status: JobStatus, reason: str) -> None:
+        if not task.record:
+            return
+        now = self._now()
+        for member in task.members:
+            job = JobRecord(
+                id=member.id,
+                run_id=task.run_id,
+                jobid=member.jobid,
+                attempt=task.attempt,
+                resubmission=task.resubmission,
+                spec=member.spec,
+                status=status,
+                origin=Origin.RAY,
+                tier=task.tier,
+                finished=now,
+                error=reason,
+                resources=member.resources,
+                group=task.group,
+            )
+            self._journal(JobEnded(run_id=task.run_id, at=now, job=job))
+
+
+def _given_up(task: Task, reason: str, *, out_of_memory: bool) -> TaskResult:
+    if out_of_memory:
+        hint = "Ask for more `mem_mb` in the rule, or run fewer jobs at once."
+        return TaskResult(id=task.id, succeeded=False, error=reason, hint=hint)
+    tries = task.resubmission + 1
+    return TaskResult(
+        id=task.id,
+        succeeded=False,
+        error=f"its worker was lost {tries} times, last: {reason}",
+        hint="If the job uses more memory than it asks for, raise its `mem_mb`; "
+        "--ray-resubmissions sets how often it is repeated.",
+    )
+
+
+def _next_log(task: Task) -> str:
+    stem = task.log.removesuffix(".log").partition("+")[0]
+    return f"{stem}+{task.resubmission + 1}.log"
+
+
+def _clear(workdir: Path, task: Task) -> None:
+    """Remove what a dead attempt may have left, and make its parents again.
+
+    Raises:
+        StorageError: Something cannot be removed.
+    """
+    for file in _outputs(task):
+        path = workdir / file.path
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(
+                f"cannot remove {path}, left by an attempt that was lost: {exc.strerror}",
+                hint="Remove it by hand and run again.",
+            ) from exc
+
+
+def _outputs(task: Task) -> Sequence[FileRecord]:
+    return [file for member in task.members for file in member.spec.outputs]

@@ -1,0 +1,388 @@
+"""Execute one task on a node: environment, digests, the job itself, digests, journal.
+
+``execute`` is what runs as a Ray task. It takes and returns JSON bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from snakemake_repro.backends.agents import Agent, Ended
+from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
+from snakemake_repro.backends.environments.shim import script_search_path
+from snakemake_repro.backends.files import observe
+from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.journal import FileJournal
+from snakemake_repro.backends.statcache import StatCache
+from snakemake_repro.errors import ExecutionError, ReproError
+from snakemake_repro.interfaces import RealisedEnvironment
+from snakemake_repro.logic import metrics, shelltext
+from snakemake_repro.logic.canonical import job_key
+from snakemake_repro.records import (
+    Entry,
+    EnvironmentKind,
+    EnvironmentSeen,
+    FileRecord,
+    HostSeen,
+    JobEnded,
+    JobRecord,
+    JobSpec,
+    JobStatus,
+    Origin,
+)
+from snakemake_repro.records.tasks import Command, Member, Task, TaskResult
+
+_MAX_COMMAND = 16 * 4096 - 1
+"""Snakemake's own limit for a command line, below the kernel's (``snakemake.shell``)."""
+
+_TAIL_LINES = 20
+_TAIL_BYTES = 16_384
+_SIGNAL_BASE = 128
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+_RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+_EPOCH = "315532800"
+"""1980-01-01, the earliest date that zip archives can hold (reproducible-builds.org)."""
+
+_clock = SystemClock()
+
+
+def execute(payload: bytes) -> bytes:
+    """Run a task given as JSON, return its ``TaskResult`` as JSON."""
+    task = Task.from_dict(json.loads(payload))
+    result = _node().run(task)
+    return json.dumps(result.to_dict()).encode()
+
+
+@functools.cache
+def _node() -> _Node:
+    return _Node()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Prepared:
+    """A member with everything known before it runs."""
+
+    member: Member
+    spec: JobSpec
+    stamps: Mapping[str, tuple[int, int, int]]
+
+
+class _Node:
+    """This worker process: its agents, its journal, the environments of its node."""
+
+    def __init__(self) -> None:
+        # Two of each kind of work: a shell job must not pay for the memory of a process
+        # that holds Snakemake, neither in time to fork nor in what is recorded of it.
+        self._shells = Agent()
+        self._calls = Agent()
+        self._journals: dict[tuple[str, str], FileJournal] = {}
+        self._seen: set[tuple[str, str]] = set()
+        self._environ = _job_environ()
+
+    def run(self, task: Task) -> TaskResult:
+        """Run one task; every failure that is the job's or the node's becomes a result."""
+        try:
+            return self._run(task)
+        except ReproError as exc:
+            return TaskResult(id=task.id, succeeded=False, error=exc.message, hint=exc.hint)
+        except OSError as exc:
+            where = f": {exc.filename}" if exc.filename else ""
+            return TaskResult(id=task.id, succeeded=False, error=f"{exc.strerror}{where}")
+
+    def _run(self, task: Task) -> TaskResult:
+        root = Path(task.workdir)
+        store = Path(task.environment_store) if task.environment_store else default_root()
+        environment = NodeEnvironments(store).realise(task.environment)
+        cache = StatCache.from_json(task.known or [])
+        prepared = [self._prepare(task, member, environment, cache) for member in task.members]
+        log = root / task.log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        started = _clock.now()
+        with _scratch() as scratch:
+            reports = scratch / "metrics.jsonl"
+            env = self._variables(task, environment, reports)
+            command = _localise(task.command, env, scratch)
+            interrupted = False
+            try:
+                ended = self._start(task, command, environment, env, log, store)
+            except KeyboardInterrupt:
+                interrupted, ended = True, None
+            report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
+        finished = _clock.now()
+        records = tuple(
+            self._record(
+                task, item, environment, cache, started, finished, ended, log, report
+            )
+            for item in prepared
+        )
+        self._write(task, records, environment)
+        if interrupted:
+            raise KeyboardInterrupt
+        assert ended is not None
+        succeeded = ended.status == 0
+        return TaskResult(
+            id=task.id,
+            succeeded=succeeded,
+            jobs=records,
+            environment=environment.record,
+            error=None if succeeded else _describe(ended),
+            tail=None if succeeded else _tail(log),
+            known=cache.to_json(),
+        )
+
+    def _prepare(
+        self, task: Task, member: Member, environment: RealisedEnvironment, cache: StatCache
+    ) -> _Prepared:
+        root = Path(task.workdir)
+        if not task.record:
+            return _Prepared(member=member, spec=member.spec, stamps={})
+        inputs = tuple(
+            observe(root / file.path, root=root, name=file.name, flags=file.flags, cache=cache)
+            for file in member.spec.inputs
+        )
+        spec = dataclasses.replace(
+            member.spec, inputs=inputs, environment=environment.record.digest
+        )
+        return _Prepared(member=member, spec=spec, stamps=_stamps(root, inputs))
+
+    def _variables(
+        self, task: Task, environment: RealisedEnvironment, reports: Path
+    ) -> dict[str, str]:
+        """Return the job's process environment."""
+        env = environment.variables(self._environ)
+        env.setdefault("PYTHONHASHSEED", "0")
+        env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
+        env.update(task.variables)
+        env.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
+        if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+            env["CUDA_VISIBLE_DEVICES"] = gpus
+        env.update(_tmpdir_variables(task.command))
+        first = task.members[0]
+        description = {
+            "id": first.id,
+            "run": task.run_id,
+            "rule": first.spec.rule if task.group is None else task.group,
+            "wildcards": dict(first.spec.wildcards),
+            "attempt": task.attempt,
+            "threads": task.threads,
+        }
+        env["REPRO_JOB"] = json.dumps(description)
+        env["REPRO_METRICS"] = str(reports)
+        return env
+
+    def _start(
+        self,
+        task: Task,
+        command: Command,
+        environment: RealisedEnvironment,
+        env: Mapping[str, str],
+        log: Path,
+        store: Path,
+    ) -> Ended:
+        cwd = Path(task.workdir)
+        if command.kind == "shell":
+            return self._shells.run(command, cwd=cwd, env=env, log=log)
+        pinned = task.environment.kind is not EnvironmentKind.HOST
+        return self._calls.run(
+            command,
+            cwd=cwd,
+            env=env,
+            log=log,
+            python=environment.python if pinned else None,
+            search_path=script_search_path(store) if pinned else None,
+        )
+
+    def _record(
+        self,
+        task: Task,
+        item: _Prepared,
+        environment: RealisedEnvironment,
+        cache: StatCache,
+        started: str,
+        finished: str,
+        ended: Ended | None,
+        log: Path,
+        report: metrics.Report,
+    ) -> JobRecord:
+        root = Path(task.workdir)
+        succeeded = ended is not None and ended.status == 0
+        status = JobStatus.SUCCEEDED if succeeded else JobStatus.FAILED
+        if ended is None:
+            status = JobStatus.INTERRUPTED
+        outputs: tuple[FileRecord, ...] = ()
+        integrity: tuple[str, ...] = ()
+        log_record = None
+        if task.record:
+            if succeeded:
+                outputs = tuple(
+                    observe(
+                        root / file.path, root=root, name=file.name, flags=file.flags, cache=cache
+                    )
+                    for file in item.spec.outputs
+                )
+            log_record = observe(log, root=root)
+            integrity = (*_changed(root, item), *report.problems)
+        return JobRecord(
+            id=item.member.id,
+            run_id=task.run_id,
+            jobid=item.member.jobid,
+            attempt=task.attempt,
+            resubmission=task.resubmission,
+            spec=item.spec,
+            key=job_key(item.spec) if task.record else None,
+            status=status,
+            origin=Origin.RAY,
+            tier=task.tier,
+            started=started,
+            finished=finished,
+            exit_code=None if ended is None else ended.status,
+            error=None if ended is None or succeeded else _describe(ended),
+            outputs=outputs,
+            log=log_record,
+            host=describe_host().id,
+            resources=item.member.resources,
+            use=None if ended is None else ended.use,
+            metrics=report.metrics,
+            params_reported=report.params,
+            seeds=report.seeds,
+            tags=report.tags,
+            integrity=integrity,
+            group=task.group,
+        )
+
+    def _write(
+        self, task: Task, records: tuple[JobRecord, ...], environment: RealisedEnvironment
+    ) -> None:
+        """Append the records to this worker's journal of the run; durable on return."""
+        if not task.record:
+            return
+        place = (task.workdir, task.run_id)
+        journal = self._journals.get(place)
+        if journal is None:
+            journal = FileJournal(Path(task.workdir), task.run_id, "worker")
+            self._journals[place] = journal
+        for entry in self._new(task, environment):
+            journal.append(entry, durable=False)
+        last = len(records) - 1
+        for index, record in enumerate(records):
+            entry = JobEnded(run_id=task.run_id, at=_clock.now(), job=record)
+            journal.append(entry, durable=index == last)
+
+    def _new(self, task: Task, environment: RealisedEnvironment) -> Iterator[Entry]:
+        """Yield host and environment when this journal does not have them yet."""
+        host = describe_host()
+        if (task.run_id, host.id) not in self._seen:
+            self._seen.add((task.run_id, host.id))
+            yield HostSeen(run_id=task.run_id, at=_clock.now(), host=host)
+        digest = str(environment.record.digest)
+        if (task.run_id, digest) not in self._seen:
+            self._seen.add((task.run_id, digest))
+            yield EnvironmentSeen(
+                run_id=task.run_id, at=_clock.now(), environment=environment.record
+            )
+
+
+def _job_environ() -> dict[str, str]:
+    """Return this worker's environment without what Ray put into it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("RAY_") and name not in _RAY_VARIABLES
+    }
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a private directory for what passes between this process and its job."""
+    with tempfile.TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+def _tmpdir_variables(command: Command) -> dict[str, str]:
+    """Return what Snakemake sets for a job with the resource ``tmpdir``."""
+    if not command.tmpdir_wanted:
+        return {}
+    tmpdir = command.tmpdir or tempfile.gettempdir()
+    Path(tmpdir).mkdir(parents=True, exist_ok=True)
+    return dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), tmpdir)
+
+
+def _localise(command: Command, env: Mapping[str, str], scratch: Path) -> Command:
+    """Put this node's temporary directory into a shell text, and a long text into a file."""
+    if command.kind != "shell":
+        return command
+    tmpdir = env.get("TMPDIR") or tempfile.gettempdir()
+    text = shelltext.fill(command.text or "", tmpdir)
+    if len(text.replace("'", r"'\''")) + 2 > _MAX_COMMAND:
+        script = scratch / "script.sh"
+        script.write_text(text + "\n")
+        text = f'"{command.executable}" "{script}"'
+    return dataclasses.replace(command, text=text)
+
+
+def _stamps(root: Path, files: tuple[FileRecord, ...]) -> dict[str, tuple[int, int, int]]:
+    stamps = {}
+    for file in files:
+        try:
+            stat = (root / file.path).stat()
+        except OSError:
+            continue
+        stamps[file.path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return stamps
+
+
+def _changed(root: Path, item: _Prepared) -> Iterator[str]:
+    """Name the inputs that are not what they were when the job began."""
+    now = _stamps(root, item.spec.inputs)
+    for path, stamp in item.stamps.items():
+        if now.get(path) != stamp:
+            yield f"input {path} changed while the job ran"
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _describe(ended: Ended) -> str:
+    """Say how a failed job ended, signals by name."""
+    number = -ended.status if ended.status < 0 else ended.status - _SIGNAL_BASE
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"the command exited with status {ended.status}"
+    text = f"the command was killed by signal {number} ({name})"
+    if number == signal.SIGKILL and ended.use.max_rss_mb:
+        text += f"; its peak memory was {ended.use.max_rss_mb:.0f} MB"
+    return text
+
+
+def _tail(log: Path) -> str | None:
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError as exc:
+        raise ExecutionError(f"cannot read {log}: {exc.strerror}") from exc
+    lines = text.splitlines()[-_TAIL_LINES:]
+    return "\n".join(lines) if lines else None

@@ -1,0 +1,135 @@
+"""Tasks: what travels from the driver to a node to run an attempt, and what comes back.
+
+Everything here is plain JSON data: no pickle from the cluster is ever loaded by the driver.
+Tasks are never stored; what is worth keeping of them becomes a ``JobRecord``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from snakemake_repro.records._fields import Json, Record
+from snakemake_repro.records.environments import EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.records.jobs import JobRecord, JobSpec, Tier
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Command(Record):
+    """How a job is started on its node.
+
+    Attributes:
+        kind: ``shell`` (a text for a shell), ``call`` (Snakemake's own script or wrapper
+            function) or ``snakemake`` (Snakemake itself in a fork).
+        text: The shell text, complete with Snakemake's prefix and suffix.
+        executable: The shell.
+        call: Encoded arguments of the call, see ``logic.plain``.
+        argv: Arguments of Snakemake's command line.
+        tmpdir: The job's temporary directory as its author set it; ``None`` leaves the choice to
+            the node.
+        tmpdir_wanted: The job has the resource ``tmpdir``, so that ``TMPDIR`` is to be set.
+    """
+
+    kind: str
+    text: str | None = None
+    executable: str | None = None
+    call: Json = None
+    argv: tuple[str, ...] = ()
+    tmpdir: str | None = None
+    tmpdir_wanted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Member(Record):
+    """One Snakemake job of a task; several when a group runs as one task.
+
+    Attributes:
+        id: Attempt id.
+        spec: The job's spec, still without input digests and environment.
+        logs: Paths of the rule's log files, relative to the working directory.
+    """
+
+    id: str
+    jobid: int
+    spec: JobSpec
+    logs: tuple[str, ...] = ()
+    resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Task(Record):
+    """One unit of work for the cluster.
+
+    Attributes:
+        id: Identifier of the submission; a resubmitted task gets a new one.
+        workdir: Absolute path of the working directory.
+        log: Where standard output and error go, relative to the working directory.
+        variables: Values of environment variables that the workflow declares (``envvars:``).
+        secrets: Names among them whose values must not be recorded.
+        environment_store: Root of realised environments on the node; ``None`` for the default.
+        known: Stat-cache entries of inputs that were hashed before.
+        record: Hash, and write the journal.
+    """
+
+    id: str
+    run_id: str
+    workdir: str
+    log: str
+    tier: Tier
+    command: Command
+    members: tuple[Member, ...]
+    environment: EnvironmentSpec
+    attempt: int = 1
+    resubmission: int = 0
+    threads: int = 1
+    group: str | None = None
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    environment_store: str | None = None
+    known: Json = None
+    record: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TaskResult(Record):
+    """What a node reports of a task.
+
+    Attributes:
+        jobs: One record per member, in the task's order.
+        error: What failed, in words for the terminal; ``None`` on success.
+        tail: Last lines of the log of a failed task.
+        known: Stat-cache entries of the files that were hashed.
+    """
+
+    id: str
+    succeeded: bool
+    jobs: tuple[JobRecord, ...] = ()
+    environment: EnvironmentRecord | None = None
+    error: str | None = None
+    hint: str | None = None
+    tail: str | None = None
+    known: Json = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ResourceRequest(Record):
+    """What a task asks of Ray.
+
+    Attributes:
+        cpus: Logical CPUs.
+        memory: Bytes; 0 reserves none.
+        gpus: GPUs; may be a fraction.
+    """
+
+    cpus: float = 1.0
+    memory: int = 0
+    gpus: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Node(Record):
+    """What one node of the cluster has in all."""
+
+    cpus: float
+    memory: int
+    gpus: float = 0.0
