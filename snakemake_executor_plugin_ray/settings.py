@@ -1,9 +1,10 @@
 """The command line flags of the executor: ``--ray-...``."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Snakemake reads the field types at run time.
 
 import dataclasses
 from pathlib import Path
+from typing import Optional
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
@@ -16,7 +17,7 @@ TIERS = ("auto", "fork")
 class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base class is untyped
     """What ``--executor ray`` can be told."""
 
-    address: str | None = dataclasses.field(
+    address: Optional[str] = dataclasses.field(
         default=None,
         metadata={
             "help": "Address of a running Ray cluster (HOST:PORT, or 'auto' for one on this "
@@ -25,7 +26,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
-    cpus: int | None = dataclasses.field(
+    cpus: Optional[int] = dataclasses.field(
         default=None,
         metadata={
             "help": "Logical CPUs of the local cluster (default: all of this machine). "
@@ -45,7 +46,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
-    environment_store: Path | None = dataclasses.field(
+    environment_store: Optional[Path] = dataclasses.field(
         default=None,
         metadata={
             "help": "Directory on each node for realised environments "
@@ -54,7 +55,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
-    experiment: str | None = dataclasses.field(
+    experiment: Optional[str] = dataclasses.field(
         default=None,
         metadata={
             "help": "MLflow experiment that receives the run (default: MLFLOW_EXPERIMENT_NAME, "
@@ -63,7 +64,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
-    tracking_uri: str | None = dataclasses.field(
+    tracking_uri: Optional[str] = dataclasses.field(
         default=None,
         metadata={
             "help": "MLflow tracking URI (default: MLFLOW_TRACKING_URI, else MLflow's own store "

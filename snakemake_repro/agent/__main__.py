@@ -66,6 +66,10 @@ class _Agent:
         started = time.monotonic()
         try:
             pid = self._start(request, log_fd)
+        except Exception as exc:  # noqa: BLE001 - importing Snakemake imports every plugin there is
+            text = f"cannot load Snakemake on this node: {type(exc).__name__}: {exc}"
+            self._reply(op="failed", error=text)
+            return
         finally:
             os.close(log_fd)
         self._reply(op="started", pid=pid)

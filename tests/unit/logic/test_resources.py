@@ -1,0 +1,62 @@
+"""Snakemake's resources become Ray's; its own defaults never get in the way."""
+
+from __future__ import annotations
+
+import pytest
+
+from snakemake_repro.errors import ClusterError
+from snakemake_repro.logic.resources import Fitted, fit
+from snakemake_repro.records.tasks import Node, ResourceRequest
+
+SMALL = Node(cpus=2, memory=500_000_000)
+LARGE = Node(cpus=8, memory=16_000_000_000, gpus=2)
+
+
+def _fit(
+    nodes: tuple[Node, ...] = (SMALL,),
+    threads: int = 1,
+    defaulted: frozenset[str] = frozenset(),
+    **resources: object,
+) -> Fitted:
+    return fit(rule="r", threads=threads, resources=resources, defaulted=defaulted, nodes=nodes)
+
+
+def test_threads_memory_and_gpus_are_asked_of_ray() -> None:
+    fitted = _fit((SMALL, LARGE), threads=4, mem_mb=1000, gpu=1)
+    assert fitted.request == ResourceRequest(cpus=4, memory=1_000_000_000, gpus=1)
+    assert fitted.capped_threads is None
+
+
+def test_threads_are_capped_at_the_largest_node() -> None:
+    fitted = _fit((SMALL, LARGE), threads=64)
+    assert fitted.request.cpus == 8
+    assert fitted.capped_threads == 8
+
+
+def test_memory_that_snakemake_filled_in_never_makes_a_job_infeasible() -> None:
+    fitted = _fit(mem_mb=1000, disk_mb=50_000, defaulted=frozenset({"mem_mb", "disk_mb"}))
+    assert fitted.request.memory == SMALL.memory
+
+
+def test_memory_that_no_node_has_is_an_error_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"rule r asks for 64000 MB .* has 16000 MB"):
+        _fit((SMALL, LARGE), mem_mb=64_000)
+
+
+def test_memory_and_cpus_must_be_had_on_the_same_node() -> None:
+    nodes = (Node(cpus=16, memory=1_000_000_000), Node(cpus=1, memory=64_000_000_000))
+    with pytest.raises(ClusterError, match="has 1000 MB"):
+        _fit(nodes, threads=16, mem_mb=2000)
+
+
+def test_gpus_that_no_node_has_are_an_error_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"rule r asks for 1 GPU.* has 0 GPU"):
+        _fit(gpu=1)
+
+
+def test_a_fraction_of_a_gpu_can_be_asked_for() -> None:
+    assert _fit((LARGE,), nvidia_gpu="0.5").request.gpus == 0.5
+
+
+def test_a_rule_without_threads_reserves_none() -> None:
+    assert _fit(threads=0).request == ResourceRequest(cpus=0)

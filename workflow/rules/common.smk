@@ -1,0 +1,59 @@
+"""What the rules have in common: which files, runs and classes there are."""
+
+SDIST_SHA256 = "198986128db3afd1ca9f510f18fa31c8f6d6cc6852a69888613835548c35e21a"
+SDIST = "results/corsika/corsika_panama-1.0.4.tar.gz"
+PRIMARIES = list(config["primaries"])
+
+
+def find_runs(directory: str) -> list[str]:
+    """Return the names of the CORSIKA files of the study."""
+    if not directory:
+        return [f"DAT{number:06d}" for number in range(50)]
+    runs = sorted(
+        path.name
+        for path in Path(directory).glob("DAT*")
+        if path.name[3:].isdigit() and path.is_file()
+    )
+    if not runs:
+        raise WorkflowError(
+            f"corsika_dir: no CORSIKA files in {directory}: expected files named DAT and a number, "
+            "found none. Name the folder that holds them, or leave corsika_dir empty for the "
+            "showers of corsika-panama."
+        )
+    return runs
+
+
+def check_tasks() -> None:
+    """Check what the schema cannot: that names used in one place are defined in another."""
+    for task in config["tasks"]:
+        if task not in config["classes"]:
+            known = ", ".join(config["classes"])
+            raise WorkflowError(
+                f"tasks: {task} is not defined: expected one of {known}. Define it under classes."
+            )
+        classes = config["classes"][task]
+        if config["positive"].get(task) not in classes:
+            raise WorkflowError(
+                f"positive: expected one of the classes of {task} ({', '.join(classes)}), "
+                f"got {config['positive'].get(task)}."
+            )
+        unknown = sorted({name for names in classes.values() for name in names} - set(PRIMARIES))
+        if unknown:
+            raise WorkflowError(
+                f"classes: {task} uses {', '.join(unknown)}: expected names of primaries "
+                f"({', '.join(PRIMARIES)}). Add the code of the particle under primaries."
+            )
+
+
+RUNS = find_runs(config["corsika_dir"])
+CORSIKA_DIR = config["corsika_dir"] or "results/corsika"
+FOLDS = list(range(config["folds"]))
+check_tasks()
+
+
+wildcard_constraints:
+    run=r"DAT\d+",
+    primary="|".join(PRIMARIES),
+    task="|".join(config["classes"]),
+    model="svm|xgboost|lightgbm",
+    fold=r"\d+",

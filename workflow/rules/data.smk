@@ -1,0 +1,52 @@
+"""From CORSIKA's own files to one ROOT tree per primary."""
+
+# Your own files are there already
+if not config["corsika_dir"]:
+
+    rule fetch_corsika:
+        input:
+            requirements=workflow.source_path("../config/corsika-panama.txt"),
+            backend=workflow.source_path("../config/pdm-backend.txt"),
+        output:
+            ensure(SDIST, sha256=SDIST_SHA256),
+        retries: 2
+        conda:
+            "../../envs/corsika.yaml"
+        script:
+            "../scripts/fetch_corsika.py"
+
+    rule unpack_corsika:
+        input:
+            SDIST,
+        output:
+            expand("results/corsika/{run}", run=RUNS),
+        conda:
+            "../../envs/corsika.yaml"
+        script:
+            "../scripts/unpack_corsika.py"
+
+
+rule read_run:
+    input:
+        f"{CORSIKA_DIR}/{{run}}",
+    output:
+        showers="results/runs/{run}.showers.parquet",
+        muons="results/runs/{run}.muons.parquet",
+    conda:
+        "../../envs/corsika.yaml"
+    script:
+        "../scripts/read_run.py"
+
+
+rule to_root:
+    input:
+        showers=expand("results/runs/{run}.showers.parquet", run=RUNS),
+        muons=expand("results/runs/{run}.muons.parquet", run=RUNS),
+    output:
+        "results/root/{primary}.root",
+    params:
+        primary=lambda wildcards: config["primaries"][wildcards.primary],
+    conda:
+        "../../envs/corsika.yaml"
+    script:
+        "../scripts/to_root.py"
