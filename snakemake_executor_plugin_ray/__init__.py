@@ -29,6 +29,25 @@ common_settings = CommonSettings(
 )
 
 
+class _ClearError(WorkflowError):  # type: ignore[misc] # the base class is untyped
+    """An error that says all in its message.
+
+    Snakemake prints the traceback of whatever leaves a plugin below the message; with
+    ``--verbose`` it prints the cause as well, and there the traceback belongs.
+    """
+
+    @property
+    def __traceback__(self) -> None:
+        return None
+
+    @__traceback__.setter
+    def __traceback__(self, value: object) -> None:
+        """Let ``contextlib`` restore it in vain."""
+
+
+_ClearError.__name__ = "WorkflowError"  # Snakemake shows the name of the class
+
+
 class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
     """Translates between Snakemake's calls and a ``Run``.
 
@@ -49,6 +68,11 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
             failed=self._job_failed,
         )
         self._call(self._run.prepare)
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Submit the jobs that are ready; the first of them wait for the cluster."""
+        self._call(self._run.begin)
+        super().run_jobs(jobs)
 
     def run_job(self, job: Any) -> None:
         """Submit one job or group job."""
@@ -99,4 +123,4 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
         try:
             function(*args, **kwargs)
         except ReproError as exc:
-            raise WorkflowError(exc.render()) from exc
+            raise _ClearError(exc.render()) from exc

@@ -36,7 +36,7 @@ from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.sync import pending, resolve_tracking_uri
 from snakemake_repro.records import Origin, Tier
-from snakemake_repro.records.tasks import Task, TaskResult
+from snakemake_repro.records.tasks import Node, Task, TaskResult
 from snakemake_repro.recorder import start_recorder
 
 _DELIVERY_PATIENCE_S = 5.0
@@ -140,15 +140,26 @@ class Run:
             self._gateway.close()
             raise
 
+    def begin(self) -> None:
+        """Wait for the cluster, write the beginning of the record, say where things are.
+
+        Raises:
+            ClusterError: The cluster cannot be had.
+            StorageError: The record cannot be written.
+        """
+        if self._begun:
+            return
+        nodes = self._gateway.nodes()
+        self._announce(nodes)
+        self._begun = True
+
     def submit(self, job: Any) -> None:
         """Send a job to the cluster.
 
         Raises:
-            ClusterError: There is no cluster, or no node of it can ever run the job.
+            ClusterError: No node of the cluster can ever run the job.
             EnvironmentSpecError: The job's environment cannot be given.
         """
-        if not self._begun:
-            self._begin()
         task = self._translator.task(job)
         if task.tier is Tier.DIRECT:
             self._prepare_outputs(job)
@@ -226,10 +237,7 @@ class Run:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Wait for the cluster, write the beginning of the record, say where things are."""
-        nodes = self._gateway.nodes()
-        self._begun = True
+    def _announce(self, nodes: tuple[Node, ...]) -> None:
         where = self._settings.address or os.environ.get("RAY_ADDRESS")
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"

@@ -7,8 +7,10 @@ after the cluster's head is lost, and Snakemake must outlive that.
 from __future__ import annotations
 
 import importlib.metadata
+import ipaddress
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -27,6 +29,10 @@ _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
 _DIRECTORY_PREFIX = "repro-ray-"
+_PROBE_TIMEOUT_S = 5.0
+_LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own switch for "one machine only": every server listens on loopback."""
+
 _CONNECT_ADVICE = "Check --ray-address and that the cluster's head is up (`ray status`)."
 _TOKEN_ADVICE = (
     "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token and "
@@ -99,7 +105,6 @@ class RayCluster:
                 num_gpus=request.gpus,
                 memory=request.memory or None,
                 max_retries=0,  # who repeats an attempt must know of it: the driver
-                max_calls=0,
             )
             self._shapes[request] = function
         reference = function.remote(payload)
@@ -139,8 +144,7 @@ class RayCluster:
             self._outcome(attempt, None, _first_line(error))
 
     def _start(self, cpus: int | None) -> None:
-        # Ray's own switch for "one machine only": every server listens on loopback
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ[_LOOPBACK_SWITCH] = "0"
         _set_process_defaults()
         import ray
 
@@ -167,6 +171,7 @@ class RayCluster:
 
     def _join(self, address: str) -> None:
         _set_process_defaults()
+        _probe(address)
         import ray
 
         try:
@@ -235,6 +240,48 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _probe(address: str) -> None:
+    """Find out in seconds what Ray takes minutes for: whether anything listens there.
+
+    Ray replaces a loopback address by this machine's own; a cluster that listens on loopback only
+    is then not found, unless Ray's switch for it is set.
+
+    Raises:
+        ClusterError: Nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():  # "auto"
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=_PROBE_TIMEOUT_S) as connection:
+            loopback = ipaddress.ip_address(connection.getpeername()[0]).is_loopback
+    except OSError as exc:
+        raise ClusterError(
+            f"cannot reach a Ray cluster at {address}: {exc.strerror or exc}",
+            hint=_CONNECT_ADVICE,
+        ) from exc
+    if loopback and not _listens(_own_address(), int(port)):
+        os.environ[_LOOPBACK_SWITCH] = "0"
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _own_address() -> str:
+    """Return the address this machine uses towards others; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # a documentation address, RFC 5737
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def _set_process_defaults() -> None:

@@ -340,7 +340,7 @@ class Translator:
             kind=kind,
             wildcards={name: str(value) for name, value in job.wildcards.items()},
             code=code,
-            command=self._redact.text(job.shellcmd) if record and job.is_shell else None,
+            command=self._shown_command(job) if record and job.is_shell else None,
             params=tuple(self._params(job)) if record else (),
             inputs=tuple(self._files(job.input)) if record else (),
             outputs=tuple(self._files(job.output)),
@@ -359,6 +359,10 @@ class Translator:
                 if not name.startswith("_") and name != "tmpdir" and not name.endswith("_mib")
             },
         )
+
+    def _shown_command(self, job: Any) -> str:
+        """Return the command as the record shows it: every node has a temporary directory."""
+        return self._redact.text(job.shellcmd).replace(_TBD, "$TMPDIR")
 
     def _params(self, job: Any) -> Iterator[Json]:
         for name, value in job.params._allitems():  # noqa: SLF001 - the one way to pair them

@@ -41,7 +41,7 @@ def describe_run(
     sources = tuple(_sources(workflow, workdir, redact.text))
     return WorkflowRun(
         id=run_id,
-        name=_name(sources, workdir),
+        name=run_name(sources, workdir),
         started=started,
         command=tuple(redact.text(strip_credentials(word)) for word in sys.argv),
         snakefile=_relative(snakefile, workdir),
@@ -50,8 +50,8 @@ def describe_run(
         config=redact.json(config),
         config_digest=config_digest(config),
         sources=sources,
-        versions=_versions(),
-        user=_user(),
+        versions=versions(),
+        user=login(),
         host=host,
         experiment=experiment,
         tracking_uri=None if tracking_uri is None else strip_credentials(tracking_uri),
@@ -119,7 +119,7 @@ def _path(source: Any) -> str:
     return str(source.get_path_or_uri(secret_free=True))
 
 
-def _name(sources: tuple[Source, ...], workdir: Path) -> str:
+def run_name(sources: tuple[Source, ...], workdir: Path) -> str:
     """Return the repository's name, or the working directory's outside of git."""
     state = sources[0].git
     if state is not None and state.url:
@@ -136,21 +136,23 @@ def _relative(path: Path, workdir: Path) -> str:
         return path.as_posix()
 
 
-def _versions() -> dict[str, str]:
-    versions = {
+def versions() -> dict[str, str]:
+    """Return the versions of what executes a run."""
+    found = {
         "python": platform.python_version(),
         "snakemake-executor-plugin-ray": snakemake_repro.__version__,
     }
     for package in _PACKAGES:
         try:
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
-def _user() -> str | None:
+def login() -> str | None:
+    """Return the login name; ``None`` without an entry for this uid, as in many containers."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # no entry for this uid, as in many containers
+    except (KeyError, OSError):
         return None

@@ -22,6 +22,8 @@ class GitState(Record):
             files; ``None`` when clean or when larger than the limit.
         diff_digest: Digest of the complete diff, also when it was too large to keep.
         untracked: Untracked files that the workflow uses.
+        note: What could not be found out and why, e.g. git refuses to read somebody else's
+            repository; ``dirty`` is then true, because nothing says otherwise.
     """
 
     commit: str | None
@@ -32,6 +34,7 @@ class GitState(Record):
     diff: str | None = None
     diff_digest: Digest | None = None
     untracked: tuple[str, ...] = ()
+    note: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,11 +4,14 @@
 if not config["corsika_dir"]:
 
     rule fetch_corsika:
-        input:
-            requirements=workflow.source_path("../config/corsika-panama.txt"),
-            backend=workflow.source_path("../config/pdm-backend.txt"),
         output:
             ensure(SDIST, sha256=SDIST_SHA256),
+        params:
+            requirement="corsika-panama==1.0.4",
+            sha256=SDIST_SHA256,
+            # pip asks the archive's build backend for its metadata, so that is pinned as well
+            backend="pdm-backend==2.5.0",
+            backend_sha256="5b8746b567a16a1fd506ce66ee28e89d46374526f52238aa1b96cc2c08245c63",
         retries: 2
         conda:
             "../../envs/corsika.yaml"

@@ -1,0 +1,1 @@
+def start_recorder(w,u): pass

@@ -1,0 +1,31 @@
+"""The ``repro`` command.
+
+Each command parses, calls one operation and renders what it returns. Whatever is heavy is
+imported by the command that needs it: `repro --help` must be quick.
+"""
+
+from __future__ import annotations
+
+import click
+
+from snakemake_repro import __version__
+from snakemake_repro.cli import _command
+from snakemake_repro.cli.report import report
+
+
+@click.group(
+    cls=_command.Group,
+    epilog=_command.EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+)
+@click.version_option(__version__, prog_name="repro")
+def main() -> None:
+    """Say where results come from, and whether they are still the same.
+
+    Reads what `snakemake --executor ray` recorded in the working directory (`.repro`), or in
+    MLflow.
+    """
+
+
+for _one in (report,):
+    main.add_command(_one)

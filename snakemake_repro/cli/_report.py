@@ -1,0 +1,386 @@
+"""The report of a run as text for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from snakemake_repro.cli import _terminal, _text
+from snakemake_repro.logic.outcomes import Result
+from snakemake_repro.logic.summary import (
+    Age,
+    InputFile,
+    MetricValue,
+    OutputFile,
+    RunSummary,
+    Verdict,
+)
+from snakemake_repro.records import EnvironmentKind, Source
+
+_FEW_RESULTS = 24
+_FEW_INPUTS = 12
+_FEW_METRIC_JOBS = 24
+_FEW_FAILURES = 8
+_FEW_DEBTS = 12
+_WIDEST_COMMAND = 240
+
+_VERDICTS = {
+    Verdict.SUCCEEDED: ("succeeded", "bold green"),
+    Verdict.FAILED: ("failed", "bold red"),
+    Verdict.INTERRUPTED: ("was interrupted", "bold yellow"),
+    Verdict.UNFINISHED: ("has no end on record", "bold yellow"),
+}
+
+
+def render(summary: RunSummary, console: Console, *, everything: bool) -> None:
+    """Print the report.
+
+    Args:
+        summary: What to say.
+        console: Where to.
+        everything: List every file instead of summing up.
+    """
+    for part in (
+        _verdict(summary),
+        _facts(summary),
+        *_failures(summary),
+        *_results(summary, everything),
+        *_metrics(summary, everything),
+        *_inputs(summary, everything),
+        *_environments(summary),
+        *_rules(summary),
+        *_debts(summary),
+    ):
+        console.print(part)
+
+
+def _verdict(summary: RunSummary) -> Text:
+    words, style = _VERDICTS[summary.verdict]
+    text = Text.assemble("Run ", (_text.short(summary.run_id), "bold"), " ", (words, style))
+    if summary.duration_s is not None:
+        text.append(f" after {_text.duration(summary.duration_s)}")
+    text.append(f", {_text.age(summary.finished or summary.started)}", style="dim")
+    text.append(".\n")
+    jobs = summary.jobs
+    parts = [
+        f"{jobs.executed:,} executed",
+        f"{jobs.local:,} local" if jobs.local else "",
+        f"{jobs.reused:,} reused",
+        f"{jobs.failed:,} failed",
+        f"{jobs.interrupted:,} interrupted" if jobs.interrupted else "",
+        f"{jobs.unconfirmed:,} unconfirmed" if jobs.unconfirmed else "",
+    ]
+    text.append(f"{_text.count(jobs.total, 'job')}: {', '.join(filter(None, parts))}")
+    if jobs.retried:
+        text.append(f"; {jobs.retried:,} retried")
+    if jobs.resubmitted:
+        text.append(f"; {jobs.resubmitted:,} resubmitted after a loss")
+    text.append(".\n")
+    debts = len({debt.code for debt in summary.debts})
+    if not debts:
+        text.append("No reproducibility debt was found.", style="green")
+    else:
+        text.append(f"{_text.count(len(summary.debts), 'reproducibility debt')}, see the end.")
+    return text
+
+
+def _facts(summary: RunSummary) -> RenderableType:
+    who = _text.inert(summary.user or "an unknown user")
+    host = summary.host
+    where = "" if host is None else f" on {_text.inert(host.name)} ({_text.inert(host.os)})"
+    command = " ".join(_text.name(word) for word in summary.command)
+    if len(command) > _WIDEST_COMMAND:
+        command = command[: _WIDEST_COMMAND - 4] + " ..."
+    rows: list[tuple[str, RenderableType]] = [
+        ("started", Text(f"{_text.moment(summary.started)} by {who}{where}")),
+        ("command", Text(command or "-")),
+        *(("code", _source(source)) for source in summary.sources if source.git is not None),
+    ]
+    if not summary.sources or summary.sources[0].git is None:
+        rows.append(("code", Text("not under git", style="yellow")))
+    if summary.versions:
+        versions = (f"{_text.inert(k)} {_text.inert(v)}" for k, v in summary.versions.items())
+        rows.append(("versions", Text(", ".join(versions), style="dim")))
+    if summary.experiment is not None:
+        place = "" if summary.tracking_uri is None else f" at {_text.inert(summary.tracking_uri)}"
+        rows.append(("MLflow", Text(f"experiment {_text.name(summary.experiment)}{place}")))
+    return Group(Text(), _terminal.facts(rows))
+
+
+def _source(source: Source) -> Text:
+    git = source.git
+    assert git is not None
+    text = Text("commit " + _text.inert((git.commit or "none")[:12]))
+    if git.branch:
+        text.append(f" on {_text.name(git.branch)}")
+    if git.dirty:
+        text.append(", with uncommitted changes", style="yellow")
+        if git.diff_digest is not None:
+            text.append(f" (diff {git.diff_digest.short})", style="yellow")
+    else:
+        text.append(", clean", style="green")
+    text.append("\n" + (_text.inert(git.url) if git.url else _text.name(source.uri)), style="dim")
+    return text
+
+
+def _failures(summary: RunSummary) -> Iterator[RenderableType]:
+    if not summary.failures:
+        return
+    yield _terminal.heading("Not done")
+    for failure in summary.failures[:_FEW_FAILURES]:
+        text = Text()
+        text.append(_text.name(failure.job), style="bold")
+        style = "red" if failure.result is Result.FAILED else "yellow"
+        text.append(f"  {failure.result.value}", style=style)
+        if failure.attempts > 1:
+            text.append(f" after {failure.attempts} attempts")
+        if failure.error:
+            text.append(f": {_text.inert(failure.error)}")
+        if failure.log:
+            text.append(f"\n  log: {_text.name(failure.log)}", style="dim")
+        yield _terminal.indented(text)
+    if len(summary.failures) > _FEW_FAILURES:
+        yield _more(len(summary.failures) - _FEW_FAILURES, "job")
+
+
+def _more(count: int, what: str) -> RenderableType:
+    return _terminal.indented(Text(f"and {_text.count(count, f'more {what}')}", style="dim"))
+
+
+def _results(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
+    results = [file for file in summary.outputs if file.final and not file.removed]
+    between = len(summary.outputs) - len(results)
+    detail = _text.count(len(results), "file")
+    if between:
+        detail += f", and {between:,} in between"
+    if everything:
+        results, detail = list(summary.outputs), _text.count(len(summary.outputs), "file")
+    if not results:
+        return
+    yield _terminal.heading("Results", detail)
+    few = everything or len(results) <= _FEW_RESULTS
+    yield _terminal.indented(_result_list(results) if few else _result_sums(results))
+
+
+def _result_list(results: Sequence[OutputFile]) -> Table:
+    table = _terminal.table(
+        ("file", "fold"), ("made by", "fold"), ("environment", "fold"), "sha256", ("from", "fold")
+    )
+    for file in results:
+        table.add_row(
+            _terminal.name(file.path),
+            _terminal.name(file.job),
+            _terminal.name(_stem(file.environment)),
+            _terminal.digest(file.digest),
+            _origin(file),
+        )
+    return table
+
+
+def _origin(file: OutputFile | MetricValue) -> Text:
+    if isinstance(file, OutputFile) and file.removed:
+        return Text("removed by design", style="dim")
+    if file.age is Age.NEW:
+        return Text("this run", style="green")
+    if file.age is Age.UNRECORDED or file.run_id is None:
+        return Text("not recorded", style="yellow")
+    made = f", {_text.age(file.made)}" if isinstance(file, OutputFile) else ""
+    return Text(f"run {_text.short(file.run_id)}{made}")
+
+
+def _stem(environment: str | None) -> str | None:
+    """Return the short name of an environment: ``xgboost`` of ``envs/xgboost.yaml``."""
+    return None if environment is None else PurePosixPath(environment).stem or environment
+
+
+def _result_sums(results: Sequence[OutputFile]) -> Table:
+    table = _terminal.table(
+        ("made by", "fold"),
+        ("files", "right"),
+        ("size", "right"),
+        ("new", "right"),
+        ("reused", "right"),
+        ("one of them", "fold"),
+    )
+    by_rule: dict[str, list[OutputFile]] = {}
+    for file in results:
+        by_rule.setdefault(file.rule, []).append(file)
+    for rule, files in by_rule.items():
+        ages = Counter(file.age for file in files)
+        table.add_row(
+            _terminal.name(rule),
+            f"{len(files):,}",
+            _text.size(sum(file.size or 0 for file in files)),
+            f"{ages[Age.NEW]:,}",
+            f"{len(files) - ages[Age.NEW]:,}",
+            _terminal.name(files[0].path),
+        )
+    return table
+
+
+def _metrics(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
+    if not summary.metrics:
+        return
+    by_job: dict[str, list[MetricValue]] = {}
+    for metric in summary.metrics:
+        by_job.setdefault(metric.job_id, []).append(metric)
+    yield _terminal.heading("Metrics", _text.count(len(by_job), "job"))
+    if not everything and len(by_job) > _FEW_METRIC_JOBS:
+        yield _terminal.indented(_metric_sums(summary.metrics))
+        return
+    old = any(metric.age is not Age.NEW for metric in summary.metrics)
+    table = _terminal.table(("job", "fold"), ("last values", "fold"), *(("from",) if old else ()))
+    for metrics in by_job.values():
+        values = Text(overflow="fold")
+        for metric in metrics:
+            # joined by characters at which no line is broken
+            pair = f"{_text.inert(metric.name)}\N{NO-BREAK SPACE}{_text.value(metric.value)}"
+            values.append(("   " if values else "") + pair)
+        row = [_terminal.name(metrics[0].job), values]
+        table.add_row(*row, *((_origin(metrics[0]),) if old else ()))
+    yield _terminal.indented(table)
+
+
+def _metric_sums(metrics: Sequence[MetricValue]) -> Table:
+    table = _terminal.table(
+        ("rule", "fold"),
+        ("metric", "fold"),
+        ("jobs", "right"),
+        ("least", "right"),
+        ("median", "right"),
+        ("greatest", "right"),
+    )
+    groups: dict[tuple[str, str], list[float]] = {}
+    for metric in metrics:
+        groups.setdefault((metric.rule, metric.name), []).append(metric.value)
+    for (rule, metric_name), values in sorted(groups.items()):
+        table.add_row(
+            _terminal.name(rule),
+            _terminal.name(metric_name),
+            f"{len(values):,}",
+            _text.value(min(values)),
+            _text.value(statistics.median(values)),
+            _text.value(max(values)),
+        )
+    return table
+
+
+def _inputs(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
+    if not summary.inputs:
+        return
+    yield _terminal.heading("Inputs", f"{_text.count(len(summary.inputs), 'file')} no job made")
+    few = everything or len(summary.inputs) <= _FEW_INPUTS
+    yield _terminal.indented(
+        _input_list(summary.inputs) if few else _input_sums(summary.inputs)
+    )
+
+
+def _input_list(inputs: Sequence[InputFile]) -> Table:
+    table = _terminal.table(("file", "fold"), ("size", "right"), "sha256", ("read by", "fold"))
+    for file in inputs:
+        table.add_row(
+            _terminal.name(file.path),
+            _text.size(file.size),
+            _terminal.digest(file.digest),
+            _terminal.plain(", ".join(_text.name(rule) for rule in file.rules)),
+        )
+    return table
+
+
+def _input_sums(inputs: Sequence[InputFile]) -> Table:
+    table = _terminal.table(
+        ("directory", "fold"), ("files", "right"), ("size", "right"), ("read by", "fold")
+    )
+    groups: dict[str, list[InputFile]] = {}
+    for file in inputs:
+        groups.setdefault(str(PurePosixPath(file.path).parent), []).append(file)
+    for directory, files in groups.items():
+        rules = dict.fromkeys(rule for file in files for rule in file.rules)
+        table.add_row(
+            _terminal.name(directory),
+            f"{len(files):,}",
+            _text.size(sum(file.size or 0 for file in files)),
+            _terminal.plain(", ".join(_text.name(rule) for rule in rules)),
+        )
+    return table
+
+
+def _environments(summary: RunSummary) -> Iterator[RenderableType]:
+    if not summary.environments:
+        return
+    yield _terminal.heading("Environments")
+    table = _terminal.table(
+        ("name", "fold"), "kind", "digest", "state", ("jobs", "right"), ("contents", "fold")
+    )
+    for environment in summary.environments:
+        pinned = Text("pinned", style="green")
+        if not environment.pinned:
+            unknown = environment.pinned is None
+            pinned = Text("unknown" if unknown else "not pinned", style="yellow")
+        kind = environment.kind or EnvironmentKind.HOST
+        python = f"Python {environment.python}, " if environment.python else ""
+        table.add_row(
+            _terminal.name(environment.name),
+            "-" if environment.kind is None else kind.value,
+            _terminal.digest(environment.digest),
+            pinned,
+            f"{environment.jobs:,}",
+            _terminal.plain(python + _text.count(environment.packages, "package")),
+        )
+    yield _terminal.indented(table)
+
+
+def _rules(summary: RunSummary) -> Iterator[RenderableType]:
+    if not summary.rules:
+        return
+    yield _terminal.heading("Cost by rule", "time summed over attempts, memory at its peak")
+    counts = {"reused": "reused", "failed": "failed", "retried": "retried"}
+    shown = [name for name in counts if any(getattr(r.jobs, name) for r in summary.rules)]
+    table = _terminal.table(
+        ("rule", "fold"),
+        ("jobs", "right"),
+        *((name, "right") for name in shown),
+        ("time", "right"),
+        ("CPU", "right"),
+        ("memory", "right"),
+    )
+    for rule in summary.rules:
+        memory = None if rule.max_rss_mb is None else rule.max_rss_mb * 1024 * 1024
+        table.add_row(
+            _terminal.name(rule.rule),
+            f"{rule.jobs.total:,}",
+            *(f"{getattr(rule.jobs, name):,}" for name in shown),
+            _text.duration(rule.wall_s),
+            _text.duration(rule.cpu_s),
+            _text.size(memory),
+        )
+    yield _terminal.indented(table)
+
+
+def _debts(summary: RunSummary) -> Iterator[RenderableType]:
+    if not summary.debts:
+        return
+    yield _terminal.heading("Reproducibility debts", "what stands between this and an exact repeat")
+    for debt in summary.debts[:_FEW_DEBTS]:
+        table = Table.grid(padding=(0, 1, 0, 0))
+        table.add_column(width=1)
+        table.add_column(overflow="fold")
+        text = Text()
+        if debt.run_id is not None:
+            text.append(f"reused from run {_text.short(debt.run_id)}: ", style="dim")
+        text.append(_text.inert(debt.message))
+        if debt.examples:
+            more = ", ..." if debt.jobs > len(debt.examples) else ""
+            names = ", ".join(_text.name(example) for example in debt.examples)
+            text.append(f" ({names}{more})", style="dim")
+        text.append(f"\n{debt.remedy}", style="dim")
+        table.add_row(Text("-", style="yellow"), text)
+        yield _terminal.indented(table)
+    if len(summary.debts) > _FEW_DEBTS:
+        yield _more(len(summary.debts) - _FEW_DEBTS, "debt")

@@ -1,0 +1,133 @@
+"""Words for people: names made inert, times, sizes and numbers.
+
+Nothing here imports rich: error messages must be quick.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from snakemake_repro.records import MIN_PREFIX
+
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
+_BYTES = range(0xDC80, 0xDD00)
+"""Surrogates that stand for bytes which are not UTF-8."""
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_KIB = 1024.0
+_LARGE = 10_000
+_EXACT = 1e15
+"""Below it a float holds every integer."""
+
+
+def inert(text: str, *, lines: bool = False) -> str:
+    """Return a text in which nothing can act on a terminal.
+
+    Args:
+        text: Any text.
+        lines: Keep line breaks and tabs.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(c if c.isprintable() or c in kept else _escaped(c) for c in text)
+
+
+def name(text: str) -> str:
+    """Return a file or rule name, quoted as a shell would read it where it holds odd characters.
+
+    A name that is all printable is shown as it is, spaces included.
+    """
+    if text.isprintable() and text == text.strip() and text:
+        return text
+    return "$'" + "".join(_escaped(c) if _odd(c) else c for c in text) + "'"
+
+
+def _odd(char: str) -> bool:
+    return not char.isprintable() or char in "\\'"
+
+
+def _escaped(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    code = ord(char)
+    if code in _BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:  # noqa: PLR2004 - ASCII
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 - 16 bits
+
+
+def short(run_id: str) -> str:
+    """Return as much of a run's id as may name it."""
+    return inert(run_id[:MIN_PREFIX])
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def moment(at: str) -> str:
+    """Return a moment in local time."""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    except (ValueError, OverflowError):
+        return inert(at)
+
+
+def age(at: str | None) -> str:
+    """Return how long ago a moment was."""
+    if at is None:
+        return ""
+    try:
+        then = datetime.fromisoformat(at)
+        passed = (datetime.now(UTC) - then).total_seconds()
+    except (ValueError, TypeError):
+        return inert(at)
+    if passed < 1:
+        return "just now"
+    return f"{span(passed)} ago"
+
+
+def span(seconds: float | None) -> str:
+    """Return a duration in its largest unit, for ages."""
+    if seconds is None:
+        return "-"
+    for unit, name_ in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= unit:
+            return f"{int(seconds // unit):,} {name_}"
+    return f"{int(seconds)} s"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration, exact enough for people."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:  # noqa: PLR2004 - seconds
+        return f"{seconds:.1f} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:  # noqa: PLR2004 - minutes
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes:02d} min"
+
+
+def size(number: float | None) -> str:
+    """Return a size given in bytes."""
+    if number is None:
+        return "-"
+    if number < _KIB:
+        return f"{int(number)} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        number /= _KIB
+        if number < _KIB:
+            return f"{number:.1f} {unit}"
+    return f"{number / _KIB:,.1f} TiB"
+
+
+def value(number: float) -> str:
+    """Return a measured number with four significant digits."""
+    if abs(number) < _EXACT and number == int(number):
+        return f"{int(number):,}" if abs(number) >= _LARGE else f"{int(number)}"
+    return f"{number:.4g}"

@@ -1,0 +1,268 @@
+"""What a job says of itself: metrics, parameters, tags, and the seeds it was given.
+
+This file needs nothing but Python 3.7 and its standard library, so that it can be put into any
+environment. Inside a job of ``--executor ray`` it adds lines to ``$REPRO_METRICS``, and that is
+all. Under any other executor, or without Snakemake, it records the job by itself if the rest of
+this package can be imported, and otherwise warns once and lets the job go on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import operator
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import warnings
+from types import TracebackType
+from typing import Any, Mapping  # noqa: UP035 - Python 3.7
+
+__all__ = ["Tracking", "track"]
+
+_JOB = "REPRO_JOB"
+_METRICS = "REPRO_METRICS"
+_OWN_PYTHON = (3, 11)
+_NUMPY_SEEDS = 2**32
+_RESERVED = ("step", "timestamp")
+
+_warned: set[str] = set()
+
+
+def track(snakemake: Any = None, seed: int | None = None) -> Tracking:
+    """Record the block of code that follows.
+
+    ::
+
+        with track(snakemake, seed=1) as run:
+            run.log_metric("auc", 0.97)
+
+    Seeds, when one is given, are set on entering the block: ``random``, NumPy wherever it is
+    installed (it is imported for that), PyTorch and TensorFlow if they are imported already. A
+    library that takes its seed as an argument must still be given it.
+
+    An exception that leaves the block marks the attempt as failed and goes on its way.
+
+    Args:
+        snakemake: The object of that name in a script or wrapper; ``None`` outside of Snakemake,
+            where the script becomes a run of its own.
+        seed: Any integer; ``None`` sets and records no seed.
+
+    Raises:
+        TypeError: The seed is no integer.
+    """
+    frame = sys._getframe(1)  # noqa: SLF001 - the one way to know the script that calls
+    names = {key: frame.f_globals.get(key) for key in ("__file__", "__real_file__")}
+    return Tracking(snakemake, None if seed is None else operator.index(seed), names)
+
+
+class Tracking:
+    """A block of code under observation; made by ``track``."""
+
+    def __init__(
+        self,
+        snakemake: Any,
+        seed: int | None,
+        script: Mapping[str, Any],
+    ) -> None:
+        self._snakemake = snakemake
+        self._seed = seed
+        self._script = script
+        self._path: str | None = None
+        self._attempt: Any = None
+        self._outer: dict[str, str | None] = {}
+        self._scratch: str | None = None
+
+    def __enter__(self) -> Tracking:  # noqa: PYI034 - Python 3.7 has no Self
+        if os.environ.get(_JOB) and os.environ.get(_METRICS):
+            self._path = os.environ[_METRICS]
+        else:
+            self._begin()
+        if self._seed is not None:
+            self._write({"$seeds": _set_seeds(self._seed)})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end(error)
+
+    def log_metric(self, name: str, value: Any, step: int | None = None) -> None:
+        """Record one number; see ``log_metrics``."""
+        self.log_metrics({name: value}, step=step)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record numbers under names.
+
+        A number that is not finite has no place among metrics: it is recorded as a tag of that
+        name with the text ``nan``, ``inf`` or ``-inf``.
+
+        Args:
+            metrics: Numbers of any type that ``float`` takes, except text.
+            step: Position in a series (epoch, iteration); 0 by default.
+
+        Raises:
+            TypeError: A value is no number, or the step no integer.
+            ValueError: A name is empty, reserved (``step``, ``timestamp``) or begins with ``$``.
+        """
+        line: dict[str, Any] = {}
+        tags = {}
+        suffix = "" if step is None else f" (step {operator.index(step)})"
+        for name, value in metrics.items():
+            _check_name(name)
+            if isinstance(value, (str, bytes, bytearray)):
+                raise TypeError(f"metric {name!r} is not a number: {value!r}")
+            number = float(value)
+            if math.isfinite(number):
+                line[name] = number
+            else:
+                tags[name] = repr(number) + suffix
+        if line:
+            if step is not None:
+                line["step"] = operator.index(step)
+            line["timestamp"] = int(time.time() * 1000)
+            self._write(line)
+        if tags:
+            self._write({"$tags": tags})
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Record one parameter; see ``log_params``."""
+        self.log_params({name: value})
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters: plain data as it is, anything else by the name of its type."""
+        self._write({"$params": {str(name): _plain(value) for name, value in params.items()}})
+
+    def set_tag(self, name: str, value: Any) -> None:
+        """Record a label in text form."""
+        self._write({"$tags": {str(name): str(value)}})
+
+    def _begin(self) -> None:
+        """Record by ourselves, where that is possible."""
+        if os.environ.get(_JOB):
+            _warn("$REPRO_JOB is set but $REPRO_METRICS is not: this job's metrics are lost")
+            return
+        if sys.version_info < _OWN_PYTHON:
+            _warn(f"nothing is recorded: that needs Python {_OWN_PYTHON[0]}.{_OWN_PYTHON[1]}")
+            return
+        try:
+            from snakemake_repro.operations import standalone
+        except ImportError as exc:
+            _warn(f"nothing is recorded: {exc}")
+            return
+        try:
+            self._attempt = standalone.begin(self._snakemake, self._script)
+            self._scratch = tempfile.mkdtemp(prefix="repro-")
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the job is more important
+            self._attempt = None
+            _warn(f"nothing is recorded: {exc}")
+            return
+        self._path = os.path.join(self._scratch, "metrics.jsonl")  # noqa: PTH118
+        ours = {_JOB: json.dumps(self._attempt.description), _METRICS: self._path}
+        # processes that the block starts report to the same place
+        self._outer = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
+
+    def _end(self, error: BaseException | None) -> None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        for name, value in self._outer.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        try:
+            attempt.end(_lines(self._path), error)
+            from snakemake_repro.recorder import start_recorder
+
+            start_recorder(attempt.workdir, attempt.tracking_uri)
+        except Exception as exc:  # noqa: BLE001 - the job's own work is done
+            _warn(f"the record of this job is incomplete: {exc}")
+        finally:
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        """Append one line in one write, which keeps several processes apart."""
+        if self._path is None:
+            return
+        data = json.dumps(line).encode("ascii") + b"\n"
+        try:
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                if os.write(fd, data) != len(data):
+                    _warn("the disk is full: metrics of this job are lost")
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            _warn(f"metrics of this job are lost: {exc}")
+
+
+def _set_seeds(seed: int) -> dict[str, int]:
+    """Seed the global generators; return what each of them was given."""
+    seeds = {"random": seed}
+    random.seed(seed)
+    if importlib.util.find_spec("numpy") is not None:
+        import numpy as np
+
+        seeds["numpy"] = seed % _NUMPY_SEEDS
+        np.random.seed(seeds["numpy"])  # noqa: NPY002 - the one that other libraries use
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+        seeds["torch"] = seed
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.random.set_seed(seed)
+        seeds["tensorflow"] = seed
+    if os.environ.get("PYTHONHASHSEED", "").isdigit():
+        seeds["PYTHONHASHSEED"] = int(os.environ["PYTHONHASHSEED"])
+    return seeds
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name or name.startswith("$") or name in _RESERVED:
+        raise ValueError(
+            f"expected a metric name that is neither empty nor one of {', '.join(_RESERVED)} and "
+            f"does not begin with $, got {name!r}"
+        )
+
+
+def _plain(value: Any) -> Any:  # noqa: PLR0911 - one branch per type
+    """Return JSON for a value; what is not plain data is named by its type."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return _plain(value.item())
+    return {"type": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _lines(path: str | None) -> Any:
+    try:
+        with open(path or "", "rb") as file:  # noqa: PTH123
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _warn(message: str) -> None:
+    """Warn, but only once per process and cause."""
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn("snakemake-repro: " + message, RuntimeWarning, stacklevel=4)

@@ -1,0 +1,295 @@
+"""From the history of a run to its summary."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from snakemake_repro.logic.checks import Debt, debts
+from snakemake_repro.logic.history import RunHistory
+from snakemake_repro.logic.outcomes import JobOutcome, Result, outcomes
+from snakemake_repro.logic.summary import (
+    Age,
+    Earlier,
+    EnvironmentUse,
+    Failure,
+    InputFile,
+    JobCounts,
+    MetricValue,
+    OutputFile,
+    RuleSummary,
+    RunSummary,
+    Verdict,
+)
+from snakemake_repro.records import (
+    Digest,
+    EnvironmentRecord,
+    FileRecord,
+    JobRecord,
+    Metric,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """A job whose results stand, and the attempt that really made them.
+
+    Attributes:
+        job: As this run sees it.
+        record: The attempt that did the work: of an earlier run for a reused job, where known.
+        environment: That it ran in.
+        age: ``UNRECORDED`` where the attempt is not on record.
+    """
+
+    job: JobOutcome
+    record: JobRecord
+    environment: EnvironmentRecord | None
+    run_id: str
+    age: Age
+
+
+def summarise(
+    history: RunHistory,
+    earlier: Mapping[str, Earlier],
+    runs: Mapping[str, RunHistory],
+) -> RunSummary:
+    """Return the summary of a run.
+
+    Args:
+        history: The run.
+        earlier: For paths that this run reused, who made them.
+        runs: The earlier runs named there.
+    """
+    run = history.run
+    jobs = outcomes(history)
+    made = tuple(_made(history, jobs, earlier, runs))
+    return RunSummary(
+        run_id=run.id,
+        name=run.name,
+        verdict=_verdict(history, jobs),
+        started=run.started,
+        finished=None if history.end is None else history.end.finished,
+        duration_s=None if history.end is None else seconds(run.started, history.end.finished),
+        user=run.user,
+        host=None if run.host is None else history.hosts.get(run.host),
+        command=run.command,
+        executor=run.executor,
+        snakefile=run.snakefile,
+        targets=run.targets,
+        versions=run.versions,
+        experiment=run.experiment,
+        tracking_uri=run.tracking_uri,
+        sources=run.sources,
+        planned=run.job_count,
+        jobs=count(jobs),
+        failures=tuple(_failures(jobs)),
+        rules=tuple(_rules(jobs)),
+        environments=tuple(_environments(made)),
+        inputs=tuple(_inputs(jobs)),
+        outputs=tuple(_outputs(jobs, made, earlier)),
+        metrics=tuple(_metrics(made)),
+        debts=(*debts(history, jobs), *_inherited(earlier, runs)),
+    )
+
+
+def _made(
+    history: RunHistory,
+    jobs: Iterable[JobOutcome],
+    earlier: Mapping[str, Earlier],
+    runs: Mapping[str, RunHistory],
+) -> Iterator[_Made]:
+    attempts = {
+        (run_id, job.record.id): job.record for run_id, run in runs.items() for job in run.jobs
+    }
+    for job in jobs:
+        if not job.done:
+            continue
+        record, source, age = job.last.record, history, Age.NEW
+        if job.result is Result.REUSED:
+            age = Age.UNRECORDED
+            first = next((earlier[file.path] for file in job.files if file.path in earlier), None)
+            if first is not None:
+                record, source = attempts[first.run_id, first.job_id], runs[first.run_id]
+                age = Age.REUSED
+        digest = record.spec.environment
+        environment = None if digest is None else source.environments.get(str(digest))
+        yield _Made(
+            job=job, record=record, environment=environment, run_id=source.run.id, age=age
+        )
+
+
+def _inherited(
+    earlier: Mapping[str, Earlier], runs: Mapping[str, RunHistory]
+) -> Iterator[Debt]:
+    """Yield the debts that reused results bring along from the runs that made them."""
+    for run_id, run in runs.items():
+        used = {seen.job_id for seen in earlier.values() if seen.run_id == run_id}
+        jobs = [job for job in outcomes(run) if job.last.record.id in used]
+        for debt in debts(run, jobs):
+            yield dataclasses.replace(debt, run_id=run_id)
+
+
+def count(jobs: Iterable[JobOutcome]) -> JobCounts:
+    """Count jobs by how they came out."""
+    jobs = tuple(jobs)
+    results = Counter(job.result for job in jobs)
+    return JobCounts(
+        total=len(jobs),
+        retried=sum(job.retried for job in jobs),
+        resubmitted=sum(job.resubmitted for job in jobs),
+        **{result.value: results[result] for result in Result},
+    )
+
+
+def seconds(start: str, end: str) -> float | None:
+    """Return the time between two moments, ``None`` where one is not ISO 8601."""
+    try:
+        return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _verdict(history: RunHistory, jobs: Sequence[JobOutcome]) -> Verdict:
+    if history.end is not None:
+        try:
+            return Verdict(history.end.status)
+        except ValueError:
+            return Verdict.FAILED
+    if not history.run.completeness:
+        return Verdict.UNFINISHED
+    # recorded job by job: nobody was there to write an end
+    return Verdict.SUCCEEDED if all(job.done for job in jobs) else Verdict.FAILED
+
+
+def _failures(jobs: Iterable[JobOutcome]) -> Iterator[Failure]:
+    for job in jobs:
+        if job.done:
+            continue
+        record = job.last.record
+        yield Failure(
+            job=job.label,
+            result=job.result,
+            job_id=record.id,
+            attempts=len(job.attempts),
+            error=record.error or job.last.reason,
+            exit_code=record.exit_code,
+            log=None if record.log is None else record.log.path,
+        )
+
+
+def _rules(jobs: Iterable[JobOutcome]) -> Iterator[RuleSummary]:
+    by_rule: dict[str, list[JobOutcome]] = {}
+    for job in jobs:
+        by_rule.setdefault(job.rule, []).append(job)
+    for rule, members in by_rule.items():
+        uses = [
+            attempt.record.use
+            for job in members
+            for attempt in job.attempts
+            if attempt.record.use is not None
+        ]
+        cpu = [(use.cpu_user_s or 0) + (use.cpu_system_s or 0) for use in uses]
+        peaks = [use.max_rss_mb for use in uses if use.max_rss_mb is not None]
+        yield RuleSummary(
+            rule=rule,
+            jobs=count(members),
+            wall_s=sum(use.wall_s for use in uses) if uses else None,
+            cpu_s=sum(cpu) if any(use.cpu_user_s is not None for use in uses) else None,
+            max_rss_mb=max(peaks, default=None),
+        )
+
+
+def _environments(made: Iterable[_Made]) -> Iterator[EnvironmentUse]:
+    records: dict[Digest, EnvironmentRecord | None] = {}
+    used: Counter[Digest] = Counter()
+    for item in made:
+        digest = item.record.spec.environment
+        if digest is not None:
+            used[digest] += 1
+            records[digest] = item.environment
+    for digest, number in sorted(used.items(), key=lambda item: (-item[1], str(item[0]))):
+        record = records[digest]
+        yield EnvironmentUse(
+            digest=digest,
+            name="not recorded" if record is None else record.name,
+            kind=None if record is None else record.kind,
+            pinned=None if record is None else record.pinned,
+            platform=None if record is None else record.platform,
+            python=None if record is None else record.python,
+            packages=0 if record is None else len(record.packages),
+            jobs=number,
+        )
+
+
+def _inputs(jobs: Sequence[JobOutcome]) -> Iterator[InputFile]:
+    made = {file.path for job in jobs for file in job.last.record.spec.outputs}
+    made |= {file.path for job in jobs for file in job.last.record.outputs}
+    rules: dict[str, dict[str, None]] = {}
+    files: dict[str, FileRecord] = {}
+    for job in jobs:
+        for file in job.last.record.spec.inputs:
+            if file.path not in made:
+                files[file.path] = file
+                rules.setdefault(file.path, {})[job.rule] = None
+    for path, file in sorted(files.items()):
+        yield InputFile(
+            path=path,
+            digest=file.digest,
+            size=file.size,
+            kind=file.kind,
+            rules=tuple(rules[path]),
+        )
+
+
+def _outputs(
+    jobs: Iterable[JobOutcome], made: Iterable[_Made], earlier: Mapping[str, Earlier]
+) -> Iterator[OutputFile]:
+    read = {file.path for job in jobs for file in job.last.record.spec.inputs}
+    for item in made:
+        for file in item.job.files:
+            age, run_id, at = Age.NEW, item.run_id, item.record.finished
+            if item.job.result is Result.REUSED:
+                seen = earlier.get(file.path)
+                age = Age.UNRECORDED if seen is None else Age.REUSED
+                run_id, at = (None, None) if seen is None else (seen.run_id, seen.at)
+            yield OutputFile(
+                path=file.path,
+                digest=file.digest,
+                size=file.size,
+                kind=file.kind,
+                final=file.path not in read,
+                removed=file.path in item.job.last.removed,
+                rule=item.job.rule,
+                job=item.job.label,
+                job_id=item.record.id,
+                environment=None if item.environment is None else item.environment.name,
+                environment_digest=item.record.spec.environment,
+                age=age,
+                run_id=run_id,
+                made=at,
+            )
+
+
+def _metrics(made: Iterable[_Made]) -> Iterator[MetricValue]:
+    for item in made:
+        steps: Counter[str] = Counter()
+        last: dict[str, Metric] = {}
+        for metric in item.record.metrics:
+            steps[metric.name] += 1
+            known = last.get(metric.name)
+            if known is None or (metric.step, metric.timestamp) >= (known.step, known.timestamp):
+                last[metric.name] = metric
+        for name, metric in last.items():
+            yield MetricValue(
+                rule=item.job.rule,
+                job=item.job.label,
+                job_id=item.record.id,
+                run_id=item.run_id,
+                age=item.age,
+                name=name,
+                value=metric.value,
+                step=metric.step,
+                steps=steps[name],
+            )

@@ -1,0 +1,108 @@
+"""Trace where a file came from, or what was made of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from snakemake_repro.backends.files import observe
+from snakemake_repro.backends.index import Index
+from snakemake_repro.errors import StorageError
+from snakemake_repro.logic.lineage import MAX_DEPTH, FileNode, downstream, upstream
+from snakemake_repro.operations.access import Found, find_files
+from snakemake_repro.records import Digest, FileKind
+
+_QUICKLY_HASHED = 256 * 1024 * 1024
+"""Bytes that are hashed without being asked to: a fraction of a second."""
+
+
+class OnDisk(enum.Enum):
+    """How the file on disk compares with the one that is traced."""
+
+    IDENTICAL = "identical"
+    DIFFERS = "differs"
+    ABSENT = "absent"
+    NOT_COMPARED = "not compared"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """The lineage of one file.
+
+    Attributes:
+        tree: From the file to its origins, or to everything made of it.
+        on_disk: ``NOT_COMPARED`` for directories and large files.
+    """
+
+    tree: FileNode
+    on_disk: OnDisk
+
+
+def lineage(
+    index: Index,
+    name: str,
+    workdir: Path,
+    *,
+    down: bool = False,
+    depth: int | None = None,
+    width: int | None = None,
+) -> Sequence[Trace]:
+    """Return the lineage of what a user names: one trace, or one per path for a digest.
+
+    The bytes on disk decide: where a path was written several times, its present content is
+    traced, and the last recorded one only where the present content is in no record.
+
+    Args:
+        index: The record.
+        name: A path or a digest prefix.
+        workdir: Paths are relative to it.
+        down: Trace what was made of the file.
+        depth: Jobs in a row at most.
+        width: Files made by one rule that are shown at most of one job.
+
+    Raises:
+        NotFoundError: The record does not know it.
+        UsageError: The name is ambiguous.
+    """
+    files = find_files(index, name, workdir)
+    return tuple(_trace(index, file, workdir, down, depth, width) for file in files)
+
+
+def _trace(
+    index: Index, file: Found, workdir: Path, down: bool, depth: int | None, width: int | None
+) -> Trace:
+    exists, present = _present(workdir / file.path)
+    known = _known(index, file.path)
+    digest = file.digest or (present if present in known else next(iter(known), None))
+    walk = downstream if down else upstream
+    tree = walk(index, file.path, digest, depth=MAX_DEPTH if depth is None else depth, width=width)
+    if not exists:
+        return Trace(tree=tree, on_disk=OnDisk.ABSENT)
+    if present is None or digest is None:
+        return Trace(tree=tree, on_disk=OnDisk.NOT_COMPARED)
+    return Trace(tree=tree, on_disk=OnDisk.IDENTICAL if present == digest else OnDisk.DIFFERS)
+
+
+def _known(index: Index, path: str) -> list[Digest]:
+    """Return the digests that a path ever had, written ones first, newest first."""
+    made = [seen.file.digest for seen in index.makers(path) if seen.step.stands]
+    read = [seen.file.digest for seen in index.readers(path)]
+    return [digest for digest in dict.fromkeys((*made, *read)) if digest is not None]
+
+
+def _present(path: Path) -> tuple[bool, Digest | None]:
+    """Return whether a file exists, and its digest where that is quickly had."""
+    try:
+        found = path.stat()
+    except OSError:
+        return False, None
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _QUICKLY_HASHED:
+        return True, None
+    try:
+        record = observe(path, root=path.parent)
+    except StorageError:  # where the file comes from can be told without reading it
+        return True, None
+    return record.kind is not FileKind.MISSING, record.digest

@@ -1,0 +1,1 @@
+"""The libraries that the wrappers train with, each behind the same small interface."""

@@ -1,0 +1,176 @@
+"""Read the model files that the train wrappers write, whichever library made them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from snakemake_repro.wrappers.families import lightgbm as lightgbm_family
+from snakemake_repro.wrappers.families import xgboost as xgboost_family
+from snakemake_repro.wrappers.problems import WrapperError
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        features: Names of the columns it wants, in order; ``None`` where it does not know.
+        classes: What it tells apart, in the order of its scores; ``None`` for numbers.
+        probabilistic: The scores are probabilities.
+        output: Gives for a table of n rows n numbers, or n times as many scores as classes.
+    """
+
+    features: tuple[str, ...] | None
+    classes: tuple[Any, ...] | None
+    probabilistic: bool
+    output: Callable[[Any], Scores]
+
+
+def load_model(path: str) -> Model:
+    """Return a model from its file.
+
+    A scikit-learn model is a pickle: reading it runs code that its writer chose. Read only models
+    that you or your workflow made.
+
+    Raises:
+        WrapperError: It is none of our train wrappers' models.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as exc:
+        raise WrapperError(f"{path}: expected a model, got: {exc.strerror}") from exc
+    return parse_model(data, path)
+
+
+def parse_model(data: bytes, path: str) -> Model:
+    """Return a model from its file's content.
+
+    Raises:
+        WrapperError: It is none of our train wrappers' models.
+    """
+    if data.startswith(b"{"):
+        return _xgboost(data, path)
+    if data.startswith(b"tree"):
+        return _lightgbm(data, path)
+    if data.startswith(b"\x80"):
+        return _scikit_learn(data, path)
+    raise WrapperError(
+        f"{path}: expected a model of sklearn/train, xgboost/train or lightgbm/train, "
+        f"got a file that begins with {data[:8]!r}",
+        hint="give the model= of one of these wrappers",
+    )
+
+
+def _xgboost(data: bytes, path: str) -> Model:
+    import xgboost
+
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(bytearray(data))
+    except xgboost.core.XGBoostError as exc:
+        raise _damaged(path, "XGBoost", exc) from exc
+    about = _about(booster.attr(xgboost_family.ABOUT), path, "xgboost/train")
+    best = booster.attr("best_iteration")
+    rounds = (0, 0) if best is None else (0, int(best) + 1)
+
+    def output(rows: Any) -> Scores:
+        matrix = xgboost.DMatrix(rows)
+        return np.asarray(booster.predict(matrix, iteration_range=rounds), np.float64)
+
+    return _boosted(about, output)
+
+
+def _lightgbm(data: bytes, path: str) -> Model:
+    import lightgbm
+
+    text = data.decode(errors="replace")
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as exc:
+        raise _damaged(path, "LightGBM", exc) from exc
+    lines = [line for line in text.splitlines() if line.startswith(lightgbm_family.ABOUT)]
+    line = lines[0].removeprefix(lightgbm_family.ABOUT) if lines else None
+    about = _about(line, path, "lightgbm/train")
+
+    def output(rows: Any) -> Scores:
+        return np.asarray(booster.predict(rows.to_numpy(), num_threads=1), np.float64)
+
+    return _boosted(about, output)
+
+
+def _scikit_learn(data: bytes, path: str) -> Model:
+    import io
+    import pickle
+
+    import joblib  # type: ignore[import-untyped]
+
+    try:
+        estimator = joblib.load(io.BytesIO(data))
+    except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as exc:
+        raise _damaged(path, "scikit-learn", exc) from exc
+    names = getattr(estimator, "feature_names_in_", None)
+    classes = getattr(estimator, "classes_", None)
+    probabilistic = classes is not None and hasattr(estimator, "predict_proba")
+
+    def output(rows: Any) -> Scores:
+        if classes is None:
+            return np.asarray(estimator.predict(rows), np.float64)
+        if probabilistic:
+            return np.asarray(estimator.predict_proba(rows), np.float64)
+        return _two_columns(np.asarray(estimator.decision_function(rows), np.float64))
+
+    return Model(
+        features=None if names is None else tuple(map(str, names)),
+        classes=None if classes is None else tuple(classes.tolist()),
+        probabilistic=probabilistic,
+        output=output,
+    )
+
+
+def _boosted(about: Mapping[str, Any], raw: Callable[[Any], Scores]) -> Model:
+    """Return a model of either library of boosted trees."""
+    classes = about["classes"]
+
+    def output(rows: Any) -> Scores:
+        values = raw(rows)
+        if classes is None or values.ndim > 1:
+            return values
+        return np.column_stack([1 - values, values])
+
+    return Model(
+        features=tuple(about["features"]),
+        classes=None if classes is None else tuple(classes),
+        probabilistic=classes is not None,
+        output=output,
+    )
+
+
+def _two_columns(scores: Scores) -> Scores:
+    """Give each of two classes its score where the estimator scores only the second."""
+    return scores if scores.ndim > 1 else np.column_stack([-scores, scores])
+
+
+def _about(text: str | None, path: str, wrapper: str) -> Mapping[str, Any]:
+    if text is None:
+        raise WrapperError(
+            f"{path}: expected a model that names its features and classes, got one without",
+            hint=f"train it with {wrapper}",
+        )
+    about: Mapping[str, Any] = json.loads(text)
+    return about
+
+
+def _damaged(path: str, library: str, exc: Exception) -> WrapperError:
+    return WrapperError(
+        f"{path}: expected a {library} model, got a file that cannot be read as one: {exc}",
+        hint="train it again, with the same versions of the libraries",
+    )

@@ -1,0 +1,64 @@
+"""A real Ray cluster for tests: one process that holds it, on loopback, shared by a session."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_HOLD = """
+import os, sys, tempfile
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+directory = tempfile.mkdtemp(prefix="repro-ray-{}-".format(os.getpid()), dir="/tmp")
+context = ray.init(
+    address="local", num_cpus=int(sys.argv[1]), include_dashboard=False, log_to_driver=False,
+    configure_logging=False, object_store_memory=128 * 1024 * 1024, _temp_dir=directory,
+)
+print(context.address_info["gcs_address"], flush=True)
+sys.stdin.read()
+ray.shutdown()
+"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunningCluster:
+    """A cluster to join.
+
+    Attributes:
+        environ: What a client needs in its environment: the token.
+    """
+
+    address: str
+    environ: dict[str, str]
+
+
+@contextmanager
+def ray_cluster(cpus: int = 2, log: Path | None = None) -> Iterator[RunningCluster]:
+    """Give a cluster that ends with the context."""
+    environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with (log or Path(os.devnull)).open("ab") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _HOLD, str(cpus)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **environ},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().decode().strip()
+            assert address, f"the cluster did not start (exit {process.poll()})"
+            yield RunningCluster(address=address, environ=environ)
+        finally:
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()

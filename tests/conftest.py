@@ -1,0 +1,34 @@
+"""Fixtures that every tier of tests may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clusters import RunningCluster, ray_cluster
+from runs import Workspace
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """A Ray cluster with two CPUs that the whole session shares."""
+    log = tmp_path_factory.mktemp("ray") / "cluster.log"
+    with ray_cluster(cpus=2, log=log) as running:
+        yield running
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, cluster: RunningCluster) -> Workspace:
+    """An empty working directory whose runs join the shared cluster."""
+    root = tmp_path / "work"
+    root.mkdir()
+    return Workspace(root, cluster)
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Workspace:
+    """An empty working directory whose runs start a cluster of their own."""
+    root = tmp_path / "work"
+    root.mkdir()
+    return Workspace(root)
