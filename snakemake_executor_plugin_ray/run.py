@@ -293,8 +293,9 @@ class Run:
     def _record_others(self) -> None:
         """Write the jobs of this run that the cluster did not see."""
         dag = self._workflow.dag
+        submitted = {member for job in self._tasks for member in (job if job.is_group() else [job])}
         for job in dag.jobs:
-            if job.is_norun or job in self._tasks:
+            if job.is_norun or job in submitted:
                 continue
             if dag.needrun(job):
                 if job.is_local and dag.finished(job):

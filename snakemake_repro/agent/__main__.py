@@ -103,7 +103,13 @@ class _Agent:
         while True:
             done, status, use = os.wait4(pid, os.WNOHANG)
             if done:
-                figures = [use.ru_utime, use.ru_stime, use.ru_maxrss, use.ru_inblock, use.ru_oublock]
+                figures = [
+                    use.ru_utime,
+                    use.ru_stime,
+                    use.ru_maxrss,
+                    use.ru_inblock,
+                    use.ru_oublock,
+                ]
                 return status, figures
             watched = [self._wake_read] if kill_at else [self._wake_read, self._requests]
             timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())

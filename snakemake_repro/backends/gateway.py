@@ -59,6 +59,7 @@ class Gateway:
         self._broken = broken
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._ready = threading.Event()
         self._nodes: tuple[Node, ...] = ()
         self._error: ClusterError | None = None
@@ -118,6 +119,8 @@ class Gateway:
         except subprocess.TimeoutExpired:
             _kill_session(process.pid)
             process.wait()
+        if self._reader is not None:
+            self._reader.join(_SHUTDOWN_PATIENCE_S)
 
     def _send(self, header: Mapping[str, Any], payload: bytes = b"") -> None:
         """Write to the process; a broken pipe is the reader thread's to handle."""
@@ -148,9 +151,10 @@ class Gateway:
             assert process.stdin is not None
             write_frame(process.stdin, self._settings)
         assert process.stdout is not None
-        threading.Thread(
+        self._reader = threading.Thread(
             target=self._read, args=(process, process.stdout), name="repro-gateway", daemon=True
-        ).start()
+        )
+        self._reader.start()
 
     def _read(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
         """Dispatch what one gateway process says, then deal with its end."""
@@ -169,8 +173,12 @@ class Gateway:
                 case "failed":
                     self._error = ClusterError(header["message"], hint=header["hint"])
                     self._ready.set()
+        stream.close()
         status = process.wait()
         with self._lock:
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
             if self._closing or self._process is not process:
                 return
             self._process = None

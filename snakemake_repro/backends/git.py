@@ -225,9 +225,7 @@ class _Runner:
             *(word for setting in _CONFIG for word in ("-c", setting)),
         ]
 
-    def run(
-        self, *arguments: str, sink: _Diff | None = None, timeout: float = _TIMEOUT_S
-    ) -> tuple[int, bytes, str]:
+    def run(self, *arguments: str, sink: _Diff | None = None) -> tuple[int, bytes, str]:
         """Return exit status, output and error output.
 
         Raises:
@@ -235,6 +233,7 @@ class _Runner:
         """
         from git.exc import GitCommandNotFound
 
+        timeout = _TIMEOUT_S if sink is None else _DIFF_TIMEOUT_S
         try:
             status, output, error = self._git.execute(
                 [*self._command, *arguments],
@@ -277,7 +276,7 @@ class _Runner:
         Raises:
             _GitError: Git failed.
         """
-        status, _, error = self.run(*arguments, sink=sink, timeout=_DIFF_TIMEOUT_S)
+        status, _, error = self.run(*arguments, sink=sink)
         if status not in (0, _DIFFERS):
             raise _GitError(_one_line(error))
 

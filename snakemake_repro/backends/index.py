@@ -23,7 +23,15 @@ from snakemake_repro.backends.index_feeds import (
     StoreFeed,
     create_tables,
 )
-from snakemake_repro.backends.index_tables import INPUT, LATE, OUTPUT, REMOVED, VERSION, pack, unpack
+from snakemake_repro.backends.index_tables import (
+    INPUT,
+    LATE,
+    OUTPUT,
+    REMOVED,
+    VERSION,
+    pack,
+    unpack,
+)
 from snakemake_repro.backends.journal import journal_root, store_root
 from snakemake_repro.errors import NotFoundError, StorageError
 from snakemake_repro.interfaces import LineageStore
@@ -46,7 +54,7 @@ _JOINED = (
     " LEFT JOIN environment ON environment.digest = attempt.environment"
 )
 _STANDING_ROLE = (
-    f" file.role IN ({OUTPUT}, {LATE}) AND NOT (file.role = {OUTPUT} AND EXISTS (SELECT 1"
+    f" file.role IN ({OUTPUT}, {LATE}) AND NOT (file.role = {OUTPUT} AND EXISTS (SELECT 1"  # noqa: S608 - constants only
     " FROM file AS late WHERE late.attempt = file.attempt AND late.path = file.path"
     f" AND late.role = {LATE}))"
 )
@@ -120,12 +128,16 @@ class Index:
     def inputs(self, step_id: str) -> list[FileRecord]:
         """Return the inputs of an attempt."""
         where = f" WHERE attempt.uuid = ? AND file.role = {INPUT}"
-        return [_file(row) for row in self._ask(f"SELECT {_FILE}{_JOINED}{where}", (pack(step_id),))]
+        return [
+            _file(row) for row in self._ask(f"SELECT {_FILE}{_JOINED}{where}", (pack(step_id),))
+        ]
 
     def outputs(self, step_id: str) -> list[FileRecord]:
         """Return the outputs of an attempt, as they are after acceptance."""
         where = f" WHERE attempt.uuid = ? AND {_STANDING_ROLE}"
-        return [_file(row) for row in self._ask(f"SELECT {_FILE}{_JOINED}{where}", (pack(step_id),))]
+        return [
+            _file(row) for row in self._ask(f"SELECT {_FILE}{_JOINED}{where}", (pack(step_id),))
+        ]
 
     def removed(self, step_id: str) -> frozenset[str]:
         """Return the outputs of an attempt that were removed by design."""
@@ -159,7 +171,7 @@ class Index:
             raise NotFoundError(f"no run {run_id!r} in this record")
         started, head, git, status, finished = found[0]
         jobs = self._ask(
-            "SELECT MAX(status = 'succeeded' AND COALESCE(state, 'ran') IN ('accepted', 'ran')),"
+            "SELECT MAX(status = 'succeeded' AND COALESCE(state, 'ran') IN ('accepted', 'ran')),"  # noqa: S608 - constants only
             " MIN(origin = 'reused') FROM attempt LEFT JOIN verdict ON"
             " verdict.attempt = attempt.id WHERE run = ? AND (kind <> 'norun' OR EXISTS"
             f" (SELECT 1 FROM file WHERE file.attempt = attempt.id AND role = {OUTPUT}))"

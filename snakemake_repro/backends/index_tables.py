@@ -198,9 +198,7 @@ class Loader:
             ),
         )
         if status == "interrupted":
-            self._db.execute(
-                "INSERT OR IGNORE INTO verdict VALUES (?, 'interrupted')", (attempt,)
-            )
+            self._db.execute("INSERT OR IGNORE INTO verdict VALUES (?, 'interrupted')", (attempt,))
         self._files(attempt, INPUT, spec.get("inputs", ()))
         self._files(attempt, OUTPUT, job.get("outputs", ()))
 

@@ -59,7 +59,7 @@ class Parent:
     """The run of a Snakemake process.
 
     Attributes:
-        leader: Who records the run as a whole: ``wrapper`` or ``logger``.
+        leader: Who records the run as a whole: ``wrapper``, ``logger`` or ``driver``.
     """
 
     run_id: str
@@ -119,12 +119,20 @@ class Parents:
         self._root = store_root(workdir) / "parents"
         self._host = host
 
-    def join(self, process: Process, *, leader: str, begin: Callable[[str], None]) -> Parent:
+    def join(
+        self,
+        process: Process,
+        *,
+        leader: str,
+        begin: Callable[[str], None],
+        run_id: str | None = None,
+    ) -> Parent:
         """Return the run of a Snakemake process; the first to ask makes it.
 
         Args:
             process: The Snakemake process.
             leader: Who asks.
+            run_id: The id of a new run; one is made up without it.
             begin: Writes the beginning of a new run, given its id; others wait meanwhile.
 
         Raises:
@@ -134,7 +142,7 @@ class Parents:
             path = self._path(process)
             parent = _read(path)
             if parent is None:
-                parent = Parent(run_id=uuid.uuid4().hex, leader=leader)
+                parent = Parent(run_id=run_id or uuid.uuid4().hex, leader=leader)
                 begin(parent.run_id)
                 self._write(path, parent)
         return parent

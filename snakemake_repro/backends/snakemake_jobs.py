@@ -211,9 +211,7 @@ class Translator:
         tmpdir, wanted = _tmpdir(job)
         if job.is_shell:
             return self._shell(job, tmpdir=tmpdir, wanted=wanted)
-        return Command(
-            kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted
-        )
+        return Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
 
     def _require_direct(self, job: Any) -> None:
         """Raise unless the job has none of the features that only Snakemake itself handles."""
@@ -231,7 +229,9 @@ class Translator:
                 "benchmark": bool(job.benchmark),
                 "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
                 "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
-                "updated output": any(_flags(f) & {"update", "pipe", "service"} for f in job.output),
+                "updated output": any(
+                    _flags(f) & {"update", "pipe", "service"} for f in job.output
+                ),
                 "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
                 "software deployment by Snakemake": bool(
                     workflow.deployment_settings.deployment_method

@@ -72,9 +72,7 @@ def secrets_of(workflow: Any) -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(declared) if name in os.environ}
 
 
-def _sources(
-    workflow: Any, workdir: Path, redact: Callable[[str], str]
-) -> Iterator[Source]:
+def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iterator[Source]:
     """Yield the main source first, then modules and includes from elsewhere."""
     main = Path(workflow.main_snakefile)
     included = [source for source in workflow.included]

@@ -10,7 +10,11 @@ import click
 
 from snakemake_repro import __version__
 from snakemake_repro.cli import _command
+from snakemake_repro.cli.init import init
+from snakemake_repro.cli.lineage import lineage
+from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
+from snakemake_repro.cli.verify import verify
 
 
 @click.group(
@@ -27,5 +31,5 @@ def main() -> None:
     """
 
 
-for _one in (report,):
+for _one in (report, lineage, verify, log, init):
     main.add_command(_one)

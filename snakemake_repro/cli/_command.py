@@ -117,7 +117,7 @@ def output_options(command: _F) -> _F:
     )
 
 
-def record_options(command: _F) -> _F:
+def record_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add what every command has that reads a record: where it is, and how to answer.
 
     The command is called with a ``place``.
@@ -131,7 +131,7 @@ def record_options(command: _F) -> _F:
         tracking_uri: str | None,
         experiment: str | None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> int:
         from snakemake_repro.operations.access import Place
 
         place = Place(
@@ -139,7 +139,7 @@ def record_options(command: _F) -> _F:
         )
         return command(*args, place=place, **kwargs)
 
-    options = (
+    options: tuple[Callable[[Callable[..., int]], Callable[..., int]], ...] = (
         workdir_option,
         click.option(
             "--store",
@@ -160,7 +160,4 @@ def record_options(command: _F) -> _F:
         ),
         output_options,
     )
-    wrapped: Any = called
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), called)

@@ -26,19 +26,21 @@ def emit(data: Mapping[str, Any]) -> None:
 
 def plain(value: Any) -> Json:
     """Return data of our types as JSON data; numbers that JSON cannot hold become null."""
+    result: Json
     match value:
-        case Digest():
-            return str(value)
+        case Digest() | Path():
+            result = str(value)
         case enum.Enum():
-            return value.value
+            result = value.value
         case float():
-            return value if math.isfinite(value) else None
+            result = value if math.isfinite(value) else None
         case None | str() | int():
-            return value
-        case Path():
-            return str(value)
+            result = value
         case Mapping():
-            return {str(getattr(k, "value", k)): plain(item) for k, item in value.items()}
+            result = {str(getattr(k, "value", k)): plain(item) for k, item in value.items()}
         case tuple() | list() | frozenset():
-            return [plain(item) for item in value]
-    return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            result = [plain(item) for item in value]
+        case _:
+            fields = dataclasses.fields(value)
+            result = {field.name: plain(getattr(value, field.name)) for field in fields}
+    return result

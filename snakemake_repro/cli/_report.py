@@ -21,7 +21,7 @@ from snakemake_repro.logic.summary import (
     RunSummary,
     Verdict,
 )
-from snakemake_repro.records import EnvironmentKind, Source
+from snakemake_repro.records import EnvironmentKind, GitState, Source
 
 _FEW_RESULTS = 24
 _FEW_INPUTS = 12
@@ -50,9 +50,9 @@ def render(summary: RunSummary, console: Console, *, everything: bool) -> None:
         _verdict(summary),
         _facts(summary),
         *_failures(summary),
-        *_results(summary, everything),
-        *_metrics(summary, everything),
-        *_inputs(summary, everything),
+        *_results(summary, everything=everything),
+        *_metrics(summary, everything=everything),
+        *_inputs(summary, everything=everything),
         *_environments(summary),
         *_rules(summary),
         *_debts(summary),
@@ -100,7 +100,11 @@ def _facts(summary: RunSummary) -> RenderableType:
     rows: list[tuple[str, RenderableType]] = [
         ("started", Text(f"{_text.moment(summary.started)} by {who}{where}")),
         ("command", Text(command or "-")),
-        *(("code", _source(source)) for source in summary.sources if source.git is not None),
+        *(
+            ("code", _source(source, source.git))
+            for source in summary.sources
+            if source.git is not None
+        ),
     ]
     if not summary.sources or summary.sources[0].git is None:
         rows.append(("code", Text("not under git", style="yellow")))
@@ -113,9 +117,7 @@ def _facts(summary: RunSummary) -> RenderableType:
     return Group(Text(), _terminal.facts(rows))
 
 
-def _source(source: Source) -> Text:
-    git = source.git
-    assert git is not None
+def _source(source: Source, git: GitState) -> Text:
     text = Text("commit " + _text.inert((git.commit or "none")[:12]))
     if git.branch:
         text.append(f" on {_text.name(git.branch)}")
@@ -153,33 +155,26 @@ def _more(count: int, what: str) -> RenderableType:
     return _terminal.indented(Text(f"and {_text.count(count, f'more {what}')}", style="dim"))
 
 
-def _results(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
-    results = [file for file in summary.outputs if file.final and not file.removed]
-    between = len(summary.outputs) - len(results)
-    detail = _text.count(len(results), "file")
-    if between:
-        detail += f", and {between:,} in between"
-    if everything:
-        results, detail = list(summary.outputs), _text.count(len(summary.outputs), "file")
-    if not results:
-        return
-    yield _terminal.heading("Results", detail)
-    few = everything or len(results) <= _FEW_RESULTS
-    yield _terminal.indented(_result_list(results) if few else _result_sums(results))
+def _results(summary: RunSummary, *, everything: bool) -> Iterator[RenderableType]:
+    final = [file for file in summary.outputs if file.final and not file.removed]
+    between = [file for file in summary.outputs if not file.final or file.removed]
+    for title, files, few in (
+        ("Results", final, everything or len(final) <= _FEW_RESULTS),
+        ("On the way", between, everything),
+    ):
+        if files:
+            yield _terminal.heading(title, _text.count(len(files), "file"))
+            yield _terminal.indented(_result_list(files) if few else _result_sums(files))
 
 
 def _result_list(results: Sequence[OutputFile]) -> Table:
-    table = _terminal.table(
-        ("file", "fold"), ("made by", "fold"), ("environment", "fold"), "sha256", ("from", "fold")
-    )
+    table = _terminal.table(("file", "fold"), "sha256", "from")
     for file in results:
-        table.add_row(
-            _terminal.name(file.path),
-            _terminal.name(file.job),
-            _terminal.name(_stem(file.environment)),
-            _terminal.digest(file.digest),
-            _origin(file),
-        )
+        what = _terminal.name(file.path)
+        what.append("\n  " + _text.name(file.job), style="dim")
+        if file.environment is not None:
+            what.append(f" in {_text.name(_stem(file.environment))}", style="dim")
+        table.add_row(what, _terminal.digest(file.digest), _origin(file))
     return table
 
 
@@ -194,9 +189,9 @@ def _origin(file: OutputFile | MetricValue) -> Text:
     return Text(f"run {_text.short(file.run_id)}{made}")
 
 
-def _stem(environment: str | None) -> str | None:
+def _stem(environment: str) -> str:
     """Return the short name of an environment: ``xgboost`` of ``envs/xgboost.yaml``."""
-    return None if environment is None else PurePosixPath(environment).stem or environment
+    return PurePosixPath(environment).stem or environment
 
 
 def _result_sums(results: Sequence[OutputFile]) -> Table:
@@ -224,7 +219,7 @@ def _result_sums(results: Sequence[OutputFile]) -> Table:
     return table
 
 
-def _metrics(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
+def _metrics(summary: RunSummary, *, everything: bool) -> Iterator[RenderableType]:
     if not summary.metrics:
         return
     by_job: dict[str, list[MetricValue]] = {}
@@ -271,14 +266,12 @@ def _metric_sums(metrics: Sequence[MetricValue]) -> Table:
     return table
 
 
-def _inputs(summary: RunSummary, everything: bool) -> Iterator[RenderableType]:
+def _inputs(summary: RunSummary, *, everything: bool) -> Iterator[RenderableType]:
     if not summary.inputs:
         return
     yield _terminal.heading("Inputs", f"{_text.count(len(summary.inputs), 'file')} no job made")
     few = everything or len(summary.inputs) <= _FEW_INPUTS
-    yield _terminal.indented(
-        _input_list(summary.inputs) if few else _input_sums(summary.inputs)
-    )
+    yield _terminal.indented(_input_list(summary.inputs) if few else _input_sums(summary.inputs))
 
 
 def _input_list(inputs: Sequence[InputFile]) -> Table:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from snakemake_repro.cli import _command
+
+if TYPE_CHECKING:
+    from snakemake_repro.operations.access import Place
 
 _EXIT = {"succeeded": _command.OK, "unfinished": _command.UNDECIDED}
 
@@ -13,7 +18,7 @@ _EXIT = {"succeeded": _command.OK, "unfinished": _command.UNDECIDED}
 @click.argument("run", default="latest", metavar="[RUN]")
 @click.option("--all", "everything", is_flag=True, help="List every file instead of summing up.")
 @_command.record_options
-def report(*, run: str, everything: bool, place: object, as_json: bool) -> int:
+def report(*, run: str, everything: bool, place: Place, as_json: bool) -> int:
     """Say where a run's results come from.
 
     RUN is `latest`, the id of a run or its first 8 characters or more, a file (then the run that
@@ -24,7 +29,6 @@ def report(*, run: str, everything: bool, place: object, as_json: bool) -> int:
     from snakemake_repro.cli import _terminal
     from snakemake_repro.operations import access, report
 
-    assert isinstance(place, access.Place)
     with _terminal.progress("reading the record") as progress:
         index = access.open_record(place, progress)
         run_id = access.find_run(index, run, place.workdir)

@@ -255,9 +255,7 @@ class _Downstream:
         self._width = width
         self._shown: set[str] = set()
 
-    def file(
-        self, path: str, digest: Digest | None, size: int | None, level: int
-    ) -> FileNode:
+    def file(self, path: str, digest: Digest | None, size: int | None, level: int) -> FileNode:
         steps = [
             seen.step
             for seen in reversed(self._graph.readers(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import graphlib
 
 from snakemake_repro.logic.history import JobHistory, RunHistory
 from snakemake_repro.records import FileKind, FileRecord, JobState, JobStatus, Origin
@@ -87,7 +88,7 @@ def label(job: JobHistory) -> str:
 
 
 def outcomes(history: RunHistory) -> tuple[JobOutcome, ...]:
-    """Return what became of every job, in the order in which they first started.
+    """Return what became of every job, makers of files before their readers.
 
     Rules that only collect files (``rule all``) do nothing and are left out.
     """
@@ -97,7 +98,23 @@ def outcomes(history: RunHistory) -> tuple[JobOutcome, ...]:
         if spec.kind == "norun" and not (job.record.outputs or spec.outputs):
             continue
         by_job.setdefault((spec.rule, tuple(sorted(spec.wildcards.items()))), []).append(job)
-    return tuple(_outcome(history, tuple(jobs)) for jobs in by_job.values())
+    return _in_order([_outcome(history, tuple(jobs)) for jobs in by_job.values()])
+
+
+def _in_order(jobs: list[JobOutcome]) -> tuple[JobOutcome, ...]:
+    makers = {
+        file.path: number
+        for number, job in enumerate(jobs)
+        for file in (*job.last.record.spec.outputs, *job.last.record.outputs)
+    }
+    sorter: graphlib.TopologicalSorter[int] = graphlib.TopologicalSorter()
+    for number, job in enumerate(jobs):
+        inputs = (makers.get(file.path) for file in job.last.record.spec.inputs)
+        sorter.add(number, *(n for n in inputs if n is not None and n != number))
+    try:
+        return tuple(jobs[number] for number in sorter.static_order())
+    except graphlib.CycleError:
+        return tuple(jobs)  # no workflow, but a record must be shown whatever it holds
 
 
 def _outcome(history: RunHistory, attempts: tuple[JobHistory, ...]) -> JobOutcome:

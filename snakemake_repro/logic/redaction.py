@@ -16,7 +16,7 @@ record would destroy it and tell the value to whoever compares."""
 _MIN_LINE = 8
 _MIN_GUESSED = 8
 _NAMED_SECRET = re.compile(
-    r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|APIKEY|"
+    r"APIKEY(?:_|$)|(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PWD|CREDENTIALS?|"
     r"(?:API|ACCESS|PRIVATE|SECRET|AUTH|ENCRYPTION|SIGNING|ACCOUNT|SAS|SSH|GPG)_?KEY)(?:_|$)",
     re.IGNORECASE,
 )
@@ -102,7 +102,7 @@ def _spellings(value: str) -> set[str]:
     lines = [line.strip() for line in value.splitlines()]
     parts = [value, value.strip(), *(line for line in lines if len(line) >= _MIN_LINE)]
     for part in parts:
-        if len(part) < MIN_LENGTH:
+        if len(part.strip()) < MIN_LENGTH:
             continue
         found |= {
             part,

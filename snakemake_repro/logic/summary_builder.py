@@ -68,7 +68,7 @@ def summarise(
     return RunSummary(
         run_id=run.id,
         name=run.name,
-        verdict=_verdict(history, jobs),
+        verdict=_verdict(history),
         started=run.started,
         finished=None if history.end is None else history.end.finished,
         duration_s=None if history.end is None else seconds(run.started, history.end.finished),
@@ -115,14 +115,10 @@ def _made(
                 age = Age.REUSED
         digest = record.spec.environment
         environment = None if digest is None else source.environments.get(str(digest))
-        yield _Made(
-            job=job, record=record, environment=environment, run_id=source.run.id, age=age
-        )
+        yield _Made(job=job, record=record, environment=environment, run_id=source.run.id, age=age)
 
 
-def _inherited(
-    earlier: Mapping[str, Earlier], runs: Mapping[str, RunHistory]
-) -> Iterator[Debt]:
+def _inherited(earlier: Mapping[str, Earlier], runs: Mapping[str, RunHistory]) -> Iterator[Debt]:
     """Yield the debts that reused results bring along from the runs that made them."""
     for run_id, run in runs.items():
         used = {seen.job_id for seen in earlier.values() if seen.run_id == run_id}
@@ -151,16 +147,11 @@ def seconds(start: str, end: str) -> float | None:
         return None
 
 
-def _verdict(history: RunHistory, jobs: Sequence[JobOutcome]) -> Verdict:
-    if history.end is not None:
-        try:
-            return Verdict(history.end.status)
-        except ValueError:
-            return Verdict.FAILED
-    if not history.run.completeness:
+def _verdict(history: RunHistory) -> Verdict:
+    if history.end is None:
         return Verdict.UNFINISHED
-    # recorded job by job: nobody was there to write an end
-    return Verdict.SUCCEEDED if all(job.done for job in jobs) else Verdict.FAILED
+    known = {verdict.value: verdict for verdict in Verdict}
+    return known.get(history.end.status, Verdict.FAILED)
 
 
 def _failures(jobs: Iterable[JobOutcome]) -> Iterator[Failure]:
@@ -249,11 +240,7 @@ def _outputs(
     read = {file.path for job in jobs for file in job.last.record.spec.inputs}
     for item in made:
         for file in item.job.files:
-            age, run_id, at = Age.NEW, item.run_id, item.record.finished
-            if item.job.result is Result.REUSED:
-                seen = earlier.get(file.path)
-                age = Age.UNRECORDED if seen is None else Age.REUSED
-                run_id, at = (None, None) if seen is None else (seen.run_id, seen.at)
+            age, run_id, at = _age(item, earlier.get(file.path))
             yield OutputFile(
                 path=file.path,
                 digest=file.digest,
@@ -270,6 +257,15 @@ def _outputs(
                 run_id=run_id,
                 made=at,
             )
+
+
+def _age(item: _Made, seen: Earlier | None) -> tuple[Age, str | None, str | None]:
+    """Return whether a file of a job is new, and which run made it when."""
+    if item.job.result is not Result.REUSED:
+        return Age.NEW, item.run_id, item.record.finished
+    if seen is None:
+        return Age.UNRECORDED, None, None
+    return Age.REUSED, seen.run_id, seen.at
 
 
 def _metrics(made: Iterable[_Made]) -> Iterator[MetricValue]:

@@ -95,21 +95,9 @@ def find_run(index: Index, name: str, workdir: Path) -> str:
         NotFoundError: There is none.
         UsageError: There are several.
     """
-    run_ids = index.run_ids()
-    if not run_ids:
-        raise NotFoundError(
-            "the record holds no run yet",
-            hint="Run the workflow with `snakemake --executor ray` first.",
-        )
-    if name == LATEST:
-        return run_ids[-1]
-    lower = name.lower()
-    if _HEX.fullmatch(lower) and MIN_PREFIX <= len(lower) <= _RUN_ID_LENGTH:
-        fitting = [run_id for run_id in run_ids if run_id.startswith(lower)]
-        if len(fitting) > 1:
-            raise _ambiguous("run", name, fitting)
-        if fitting:
-            return fitting[0]
+    run_id = _run_by_id(index, name)
+    if run_id is not None:
+        return run_id
     try:
         files = find_files(index, name, workdir)
     except NotFoundError as exc:
@@ -128,6 +116,22 @@ def find_run(index: Index, name: str, workdir: Path) -> str:
         f"no recorded job made {path!r}; {_jobs(readers)} read it",
         hint="`repro lineage FILE --downstream` shows what was made of it.",
     )
+
+
+def named_run(index: Index, names: Sequence[str]) -> str | None:
+    """Return the run that the arguments of a command name, ``None`` where they name files.
+
+    Args:
+        index: The record.
+        names: One run, or none for the latest, or files.
+
+    Raises:
+        NotFoundError: The record holds no run.
+        UsageError: Several runs begin so.
+    """
+    if len(names) > 1:
+        return None
+    return _run_by_id(index, names[0] if names else LATEST)
 
 
 def find_files(index: Index, name: str, workdir: Path) -> Sequence[Found]:
@@ -169,6 +173,24 @@ def find_files(index: Index, name: str, workdir: Path) -> Sequence[Found]:
         f"{name!r} is not in this record: no recorded job made or read it",
         hint=f"Name a file relative to {workdir}, or at least {MIN_PREFIX} characters of a digest.",
     )
+
+
+def _run_by_id(index: Index, name: str) -> str | None:
+    run_ids = index.run_ids()
+    if not run_ids:
+        raise NotFoundError(
+            "the record holds no run yet",
+            hint="Run the workflow with `snakemake --executor ray` first.",
+        )
+    if name == LATEST:
+        return run_ids[-1]
+    prefix = name.lower()
+    if not (_HEX.fullmatch(prefix) and MIN_PREFIX <= len(prefix) <= _RUN_ID_LENGTH):
+        return None
+    fitting = [run_id for run_id in run_ids if run_id.startswith(prefix)]
+    if len(fitting) > 1:
+        raise _ambiguous("run", name, fitting)
+    return fitting[0] if fitting else None
 
 
 def _names(name: str, workdir: Path) -> Iterator[str]:

@@ -165,9 +165,7 @@ class Dispatcher:
             if entry.task.tier is Tier.DIRECT:
                 _clear(self._workdir, entry.task)
         except StorageError as exc:
-            result = TaskResult(
-                id=entry.task.id, succeeded=False, error=exc.message, hint=exc.hint
-            )
+            result = TaskResult(id=entry.task.id, succeeded=False, error=exc.message, hint=exc.hint)
             entry.verdict(entry.task, result)
             return
         task = dataclasses.replace(

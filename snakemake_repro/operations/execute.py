@@ -94,6 +94,7 @@ class _Node:
         self._calls = Agent()
         self._journals: dict[tuple[str, str], FileJournal] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._environments: dict[Path, NodeEnvironments] = {}
         self._environ = _job_environ()
 
     def run(self, task: Task) -> TaskResult:
@@ -109,7 +110,8 @@ class _Node:
     def _run(self, task: Task) -> TaskResult:
         root = Path(task.workdir)
         store = Path(task.environment_store) if task.environment_store else default_root()
-        environment = NodeEnvironments(store).realise(task.environment)
+        environments = self._environments.setdefault(store, NodeEnvironments(store))
+        environment = environments.realise(task.environment)
         cache = StatCache.from_json(task.known or [])
         prepared = [self._prepare(task, member, environment, cache) for member in task.members]
         log = root / task.log
@@ -127,9 +129,7 @@ class _Node:
             report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
         finished = _clock.now()
         records = tuple(
-            self._record(
-                task, item, environment, cache, started, finished, ended, log, report
-            )
+            self._record(task, item, environment, cache, started, finished, ended, log, report)
             for item in prepared
         )
         self._write(task, records, environment)

@@ -67,23 +67,26 @@ def lineage(
         NotFoundError: The record does not know it.
         UsageError: The name is ambiguous.
     """
-    files = find_files(index, name, workdir)
-    return tuple(_trace(index, file, workdir, down, depth, width) for file in files)
+    walk = downstream if down else upstream
+    depth = MAX_DEPTH if depth is None else depth
+    traces = []
+    for file in find_files(index, name, workdir):
+        digest, on_disk = _compared(index, file, workdir)
+        tree = walk(index, file.path, digest, depth=depth, width=width)
+        traces.append(Trace(tree=tree, on_disk=on_disk))
+    return tuple(traces)
 
 
-def _trace(
-    index: Index, file: Found, workdir: Path, down: bool, depth: int | None, width: int | None
-) -> Trace:
+def _compared(index: Index, file: Found, workdir: Path) -> tuple[Digest | None, OnDisk]:
+    """Return the bytes to trace, and how those on disk compare with them."""
     exists, present = _present(workdir / file.path)
     known = _known(index, file.path)
     digest = file.digest or (present if present in known else next(iter(known), None))
-    walk = downstream if down else upstream
-    tree = walk(index, file.path, digest, depth=MAX_DEPTH if depth is None else depth, width=width)
     if not exists:
-        return Trace(tree=tree, on_disk=OnDisk.ABSENT)
+        return digest, OnDisk.ABSENT
     if present is None or digest is None:
-        return Trace(tree=tree, on_disk=OnDisk.NOT_COMPARED)
-    return Trace(tree=tree, on_disk=OnDisk.IDENTICAL if present == digest else OnDisk.DIFFERS)
+        return digest, OnDisk.NOT_COMPARED
+    return digest, OnDisk.IDENTICAL if present == digest else OnDisk.DIFFERS
 
 
 def _known(index: Index, path: str) -> list[Digest]:

@@ -73,9 +73,7 @@ class Recording:
             self._refresh(job.outputs)
             self._temporary_outputs(job)
             self._journal.append(
-                JobAccepted(
-                    run_id=self._run_id, at=self._clock.now(), job_id=job.id, outputs=late
-                ),
+                JobAccepted(run_id=self._run_id, at=self._clock.now(), job_id=job.id, outputs=late),
                 durable=False,  # the worker's line is on disk; this one survives our own death
             )
 
@@ -94,8 +92,8 @@ class Recording:
 
     def foreign(self, member: Member, origin: Origin) -> None:
         """Write a job that the cluster did not run: a local rule, or results found up to date."""
-        inputs = tuple(self._observe(file) for file in member.spec.inputs)
-        outputs = tuple(self._observe(file) for file in member.spec.outputs)
+        inputs = tuple(self.observe(file) for file in member.spec.inputs)
+        outputs = tuple(self.observe(file) for file in member.spec.outputs)
         spec = dataclasses.replace(member.spec, inputs=inputs)
         now = self._clock.now()
         job = JobRecord(
@@ -135,7 +133,8 @@ class Recording:
         self._journal.close()
         self._cache.save(store_root(self._workdir) / "cache" / "files.json")
 
-    def _observe(self, file: FileRecord) -> FileRecord:
+    def observe(self, file: FileRecord) -> FileRecord:
+        """Return a file of the run as it is now."""
         return observe(
             self._workdir / file.path,
             root=self._workdir,
@@ -147,7 +146,7 @@ class Recording:
     def _late(self, files: Iterable[FileRecord]) -> Iterable[FileRecord]:
         for file in files:
             if file.kind is FileKind.MISSING or _TOUCHED & set(file.flags):
-                yield self._observe(file)
+                yield self.observe(file)
 
     def _refresh(self, files: Iterable[FileRecord]) -> None:
         for file in files:

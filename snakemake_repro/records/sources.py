@@ -26,7 +26,7 @@ class GitState(Record):
             repository; ``dirty`` is then true, because nothing says otherwise.
     """
 
-    commit: str | None
+    commit: str | None = None
     tree: str | None = None
     url: str | None = None
     branch: str | None = None

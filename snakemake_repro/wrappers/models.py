@@ -109,13 +109,12 @@ def _lightgbm(data: bytes, path: str) -> Model:
 
 def _scikit_learn(data: bytes, path: str) -> Model:
     import io
-    import pickle
 
     import joblib  # type: ignore[import-untyped]
 
     try:
         estimator = joblib.load(io.BytesIO(data))
-    except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as exc:
+    except Exception as exc:  # a damaged pickle can raise anything
         raise _damaged(path, "scikit-learn", exc) from exc
     names = getattr(estimator, "feature_names_in_", None)
     classes = getattr(estimator, "classes_", None)

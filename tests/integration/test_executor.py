@@ -55,7 +55,7 @@ rule wrap:
     input: "out/run.txt"
     output: "out/wrapped.txt"
     params: greeting="hi"
-    wrapper: "file:" + str(workflow.current_basedir.join("wrap"))
+    wrapper: "file://" + str(workflow.current_basedir.join("wrap"))
 
 rule last:
     input: "out/wrapped.txt", "out/local.txt"
@@ -200,7 +200,7 @@ def test_a_second_run_does_nothing_and_a_changed_parameter_only_what_follows(
             input: "c.txt", "d.txt"
         rule a:
             output: "a.txt"
-            params: x=config.get("x", 1)
+            params: x=config.get("number", 1)
             shell: "echo {params.x} > {output}"
         rule c:
             input: "a.txt"
@@ -214,7 +214,7 @@ def test_a_second_run_does_nothing_and_a_changed_parameter_only_what_follows(
     workspace.ok()
     assert "Nothing to be done" in workspace.ok().output
     assert len(workspace.histories()) == 1
-    workspace.ok("--config", "x=2")
+    workspace.ok("--config", "number=2")
     origins = {job.record.spec.rule: job.record.origin for job in workspace.history.jobs}
     assert origins == {"a": Origin.RAY, "c": Origin.RAY, "d": Origin.REUSED}
     first, second = workspace.histories()

@@ -52,6 +52,10 @@ class Family(Protocol):
             target: What to predict.
             weight: Weight of each row, or ``None``.
             valid: Pair of rows and target to follow the training with, or ``None``.
+
+        Raises:
+            ValueError: The library refuses a parameter or the rows; other exceptions of Python's
+                own may come out of it as well.
         """
         ...
 

@@ -56,8 +56,13 @@ class LightGBM:
 
     def fit(self, estimator: Any, rows: Any, target: Any, weight: Any, valid: Any) -> Curves:
         """Fit a model and return how it did on the validation rows after each round."""
-        watched = None if valid is None else [valid]
-        estimator.fit(rows, target, sample_weight=weight, eval_set=watched)
+        from lightgbm.basic import LightGBMError
+
+        watched = {} if valid is None else {"eval_X": valid[0], "eval_y": valid[1]}
+        try:
+            estimator.fit(rows, target, sample_weight=weight, **watched)
+        except LightGBMError as exc:
+            raise ValueError(exc) from exc
         return {} if valid is None else dict(estimator.evals_result_["valid_0"])
 
     def dump(self, estimator: Any, about: Mapping[str, Any], path: str) -> bytes:

@@ -1,0 +1,295 @@
+"""The record of one run, written from within Snakemake's own process.
+
+Jobs that record themselves (wrappers, ``track()``) write what they know into the journal of the
+same run; here, only Snakemake's verdict is added to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.snakemake_jobs import Settings, Translator
+from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.logic import plain
+from snakemake_repro.logic.canonical import job_key
+from snakemake_repro.logic.redaction import Redactor, guess_secrets
+from snakemake_repro.operations.attempt import realise_host
+from snakemake_repro.operations.own_records import OwnRecords
+from snakemake_repro.operations.session import Recording
+from snakemake_repro.records import (
+    Digest,
+    EnvironmentSeen,
+    FileKind,
+    FileRecord,
+    JobEnded,
+    JobRecord,
+    JobStatus,
+    Origin,
+    Tier,
+)
+from snakemake_repro.records.tasks import Member, TaskResult
+
+_MAX_ERROR = 1_000
+_BLIND_TO = (
+    "recorded by Snakemake's process: files were read after each job, not where it ran",
+    "resource use was not seen, except of jobs that record themselves",
+)
+_BLIND_TO_REMOTE = "hosts, environments and logs of jobs on other machines were not seen"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Running:
+    """A job that Snakemake started."""
+
+    started: str
+    attempt: int
+
+
+class Run:
+    """One run while it goes on; events come in one after the other."""
+
+    def __init__(
+        self,
+        workflow: Any,
+        *,
+        run_id: str,
+        workdir: Path,
+        experiment: str | None,
+        tracking_uri: str,
+        mlflow_runs: str,
+    ) -> None:
+        """Write the beginning.
+
+        Args:
+            workflow: Snakemake's, with its DAG.
+            run_id: The run.
+            workdir: Its working directory.
+            experiment: MLflow experiment.
+            tracking_uri: MLflow tracking URI.
+            mlflow_runs: Which jobs get an MLflow run.
+
+        Raises:
+            StorageError: The record cannot be written.
+        """
+        self._workflow = workflow
+        self._run_id = run_id
+        self._clock = SystemClock()
+        self._redact = Redactor({**guess_secrets(os.environ), **secrets_of(workflow)})
+        self._translator = _translator(workflow, run_id, workdir, self._redact)
+        self._own = OwnRecords(workdir, run_id)
+        self._recording = Recording(workdir, run_id, self._clock)
+        self._running: dict[int, _Running] = {}
+        self._attempts: dict[int, int] = {}
+        self._jobs: dict[int, Any] = {}
+        self._outputs: dict[str, FileRecord] = {}
+        self._last_error = ""
+        self._any_failed = False
+        host, environment = describe_host(), realise_host()
+        self._host, self._environment = host.id, environment.digest
+        run = describe_run(
+            workflow,
+            run_id=run_id,
+            started=self._clock.now(),
+            workdir=workdir,
+            host=host.id,
+            redact=self._redact,
+            executor=workflow.executor_plugin.name,
+            experiment=experiment,
+            tracking_uri=tracking_uri,
+            mlflow_runs=mlflow_runs,
+        )
+        blind = _BLIND_TO if workflow.local_exec else (*_BLIND_TO, _BLIND_TO_REMOTE)
+        self._recording.start(dataclasses.replace(run, completeness=blind), host)
+        self._recording.append(
+            EnvironmentSeen(run_id=run_id, at=self._clock.now(), environment=environment)
+        )
+
+    def error(self, text: str) -> None:
+        """Take an error message; which job it is about, it does not say."""
+        self._last_error = text
+
+    def job_started(self, jobid: int, created: float) -> None:
+        """Take the start of a job, in seconds since the epoch."""
+        if jobid in self._running:
+            # started again without having ended: it failed unheard, and is repeated
+            self.job_failed(jobid)
+        self._attempts[jobid] = self._attempts.get(jobid, 0) + 1
+        started = datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds")
+        self._running[jobid] = _Running(started=started, attempt=self._attempts[jobid])
+
+    def job_finished(self, jobid: int) -> None:
+        """Take Snakemake's word that a job's outputs are accepted.
+
+        Raises:
+            ReproError: The record cannot be written, or a file not be read.
+        """
+        running, job = self._running.pop(jobid, None), self._job(jobid)
+        if running is None or job is None or job.is_norun:
+            return
+        member = self._translator.member(job)
+        own = [r for r in self._own.take(member.spec) if r.status is JobStatus.SUCCEEDED]
+        if not own:
+            own = [self._compose(job, member, running, JobStatus.SUCCEEDED)]
+            self._write(own[0])
+        flagged = tuple(_with_flags(record, member) for record in own)
+        self._recording.accepted(TaskResult(id=member.id, succeeded=True, jobs=flagged))
+        for record in own:
+            self._outputs.update((file.path, file) for file in record.outputs if file.digest)
+
+    def job_failed(self, jobid: int, status: JobStatus = JobStatus.FAILED) -> None:
+        """Take the failure of an attempt.
+
+        Raises:
+            ReproError: The record cannot be written, or a file not be read.
+        """
+        running, job = self._running.pop(jobid, None), self._job(jobid)
+        if running is None or job is None or job.is_norun:
+            return
+        self._any_failed |= status is JobStatus.FAILED
+        member = self._translator.member(job)
+        own = self._own.take(member.spec)
+        if all(record.status is JobStatus.SUCCEEDED for record in own):
+            record = self._compose(job, member, running, status)
+            self._write(record)
+            own.append(record)
+        self._last_error = ""
+        self._recording.rejected(
+            [record.id for record in own],
+            own[-1].error or status.value,
+            interrupted=status is JobStatus.INTERRUPTED,
+        )
+
+    def end(self) -> None:
+        """Write what is still open: jobs that ended without a word, reused results, the end.
+
+        Raises:
+            ReproError: The record cannot be written.
+        """
+        dag, gave_up = self._workflow.dag, self._workflow.scheduler.failed
+        failed = {single.jobid for job in gave_up for single in _singles(job)}
+        for jobid in list(self._running):
+            # the Snakemake that runs a `run:` block reports its failure on its own, not to us
+            status = JobStatus.FAILED if jobid in failed else JobStatus.INTERRUPTED
+            self.job_failed(jobid, status)
+        for job in dag.jobs:
+            if not job.is_norun and job.output and not dag.needrun(job):
+                self._recording.foreign(self._translator.member(job), Origin.REUSED)
+        left = any(not job.is_norun for job in dag.needrun_jobs())
+        if gave_up or (left and self._any_failed):
+            self._recording.finish("failed")
+        else:
+            self._recording.finish("interrupted" if left else "succeeded")
+
+    def _compose(self, job: Any, member: Member, running: _Running, status: JobStatus) -> JobRecord:
+        """Return the record of a job that does not record itself."""
+        finished = self._clock.now()
+        environment = self._environment_of(job)
+        inputs = tuple(map(self._input, member.spec.inputs))
+        spec = dataclasses.replace(member.spec, inputs=inputs, environment=environment)
+        succeeded = status is JobStatus.SUCCEEDED
+        outputs = tuple(map(self._recording.observe, member.spec.outputs)) if succeeded else ()
+        complete = environment is not None and all(file.digest is not None for file in inputs)
+        return JobRecord(
+            id=member.id,
+            run_id=self._run_id,
+            jobid=member.jobid,
+            attempt=running.attempt,
+            spec=spec,
+            key=job_key(spec) if complete else None,
+            status=status,
+            origin=Origin.LOCAL,
+            tier=Tier.SNAKEMAKE,
+            started=running.started,
+            finished=finished,
+            error=None if succeeded else self._error(member),
+            outputs=outputs,
+            log=self._log(member),
+            host=self._host if self._is_here(job) else None,
+            resources=member.resources,
+            integrity=tuple(
+                f"output {file.path} was gone before it could be read"
+                for file in outputs
+                if file.kind is FileKind.MISSING
+            ),
+        )
+
+    def _write(self, record: JobRecord) -> None:
+        self._recording.append(JobEnded(run_id=record.run_id, at=self._clock.now(), job=record))
+
+    def _input(self, file: FileRecord) -> FileRecord:
+        """Return an input as it is, or, if it is gone by design, as it was made."""
+        found = self._recording.observe(file)
+        made = self._outputs.get(file.path)
+        if found.kind is not FileKind.MISSING or made is None:
+            return found
+        return dataclasses.replace(found, kind=made.kind, digest=made.digest, size=made.size)
+
+    def _log(self, member: Member) -> FileRecord | None:
+        """Return the rule's first log file."""
+        if not member.logs:
+            return None
+        found = self._recording.observe(FileRecord(path=member.logs[0]))
+        return None if found.kind is FileKind.MISSING else found
+
+    def _error(self, member: Member) -> str | None:
+        """Return Snakemake's last error if it is about this job."""
+        text = self._redact.text(self._last_error).strip()
+        about = member.spec.command is not None and member.spec.command.strip() in text
+        if not text or (self._running and not about):
+            return None
+        return text.splitlines()[-1][:_MAX_ERROR]
+
+    def _is_here(self, job: Any) -> bool:
+        return bool(self._workflow.local_exec or job.is_local)
+
+    def _environment_of(self, job: Any) -> Digest | None:
+        """Return the environment of a job that ran in Snakemake's own, else nothing is known."""
+        methods = self._workflow.deployment_settings.deployment_method
+        own = methods and (job.conda_env_spec or job.container_img_url or job.env_modules)
+        return self._environment if self._is_here(job) and not own else None
+
+    def _job(self, jobid: int) -> Any:
+        """Return a job by its number; checkpoints add new ones while a run goes on."""
+        if jobid not in self._jobs:
+            # a copy in one step: Snakemake's own thread may add to it meanwhile
+            numbers = dict(self._workflow.dag._jobid)  # noqa: SLF001 - the one place that has it
+            self._jobs = {number: job for job, number in numbers.items()}
+        return self._jobs.get(jobid)
+
+
+def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> Translator:
+    """Return what turns Snakemake's jobs into specs; tasks are not asked of it."""
+    settings = Settings(
+        run_id=run_id,
+        workdir=workdir,
+        host_environments=True,
+        fork_only=True,
+        record=True,
+        environment_store=None,
+        config_digest=config_digest(plain.describe(dict(workflow.config))),
+        variables={},
+        secrets=(),
+    )
+    return Translator(
+        workflow, settings, redact=redact, snakemake_argv=lambda _: (), known=lambda _: None
+    )
+
+
+def _singles(job: Any) -> Sequence[Any]:
+    return list(job) if job.is_group() else [job]
+
+
+def _with_flags(record: JobRecord, member: Member) -> JobRecord:
+    """Return a job's own record with Snakemake's markers of its outputs, unknown to itself."""
+    flags = {file.path: file.flags for file in member.spec.outputs}
+    outputs = tuple(
+        dataclasses.replace(file, flags=flags.get(file.path, ())) for file in record.outputs
+    )
+    return dataclasses.replace(record, outputs=outputs)

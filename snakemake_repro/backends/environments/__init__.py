@@ -1,0 +1,1 @@
+"""Environments on this node: what the host has, and what a lock names."""

@@ -1,0 +1,54 @@
+"""The host as an environment: recorded as it is, never called pinned."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sysconfig
+from collections.abc import Mapping
+from functools import cache
+
+from packaging.utils import canonicalize_name
+
+from snakemake_repro.logic.canonical import digest_of
+from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, Package
+
+_TAG = "HostEnvironment/1"
+
+
+class HostEnvironment:
+    """The interpreter and packages that run this process; a ``RealisedEnvironment``."""
+
+    @property
+    def record(self) -> EnvironmentRecord:
+        """What it consists of."""
+        return _record()
+
+    @property
+    def python(self) -> None:
+        """No interpreter of its own."""
+
+    def variables(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment as it is."""
+        return dict(base)
+
+
+@cache
+def _record() -> EnvironmentRecord:
+    versions: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.name
+        if name:  # what is first on the path is what would be imported
+            versions.setdefault(canonicalize_name(name), distribution.version)
+    packages = tuple(Package(name=n, version=v) for n, v in sorted(versions.items()))
+    python, place = platform.python_version(), sysconfig.get_platform()
+    content = [python, place, [[p.name, p.version] for p in packages]]
+    return EnvironmentRecord(
+        digest=digest_of(_TAG, content),
+        kind=EnvironmentKind.HOST,
+        pinned=False,
+        name="host",
+        platform=place,
+        python=python,
+        packages=packages,
+    )

@@ -1,0 +1,72 @@
+"""What a script in a pinned environment may see of the host: Snakemake's own pure modules.
+
+A script gets its ``snakemake`` object unpickled, for which Snakemake must be importable. Snakemake
+itself appends the host's site-packages to the script's search path, where any package of the host
+would fill a gap of the environment. This directory holds links to the few packages that are
+needed, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import snakemake_repro
+from snakemake_repro.errors import EnvironmentBuildError
+from snakemake_repro.logic.canonical import digest_of
+
+_PACKAGES = (
+    "snakemake",
+    "snakemake_interface_common",
+    "snakemake_interface_logger_plugins",
+    "snakemake_interface_storage_plugins",
+    "snakemake_repro",
+)
+
+
+@cache
+def script_search_path(root: Path) -> Path:
+    """Return the directory of links below a store, making it first if need be.
+
+    Raises:
+        EnvironmentBuildError: It cannot be made.
+    """
+    targets = {name: _location(name) for name in _PACKAGES}
+    version = importlib.metadata.version("snakemake")
+    content = [version, snakemake_repro.__version__, sorted(map(str, targets.values()))]
+    place = root / f"scripts-{digest_of('ScriptSearchPath/1', content).value[:16]}"
+    if place.is_dir():
+        return place
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=root))
+        building.chmod(0o755)
+        for name, target in targets.items():
+            (building / name).symlink_to(target, target_is_directory=True)
+        try:
+            building.rename(place)
+        except OSError:
+            shutil.rmtree(building)
+            if not place.is_dir():  # nobody else made it meanwhile
+                raise
+    except OSError as exc:
+        raise EnvironmentBuildError(
+            f"cannot make {place}: {os.strerror(exc.errno or 0)}",
+            hint="Free some space, or name another place with --ray-environment-store.",
+        ) from exc
+    return place
+
+
+def _location(package: str) -> Path:
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise EnvironmentBuildError(
+            f"the package {package} is not installed on this node",
+            hint="Install snakemake-executor-plugin-ray with its dependencies there.",
+        )
+    return Path(found.origin).resolve().parent
