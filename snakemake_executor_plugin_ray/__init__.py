@@ -57,6 +57,9 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
 
     def __post_init__(self) -> None:
         """Check what can be checked before any job runs, and begin to start the cluster."""
+        self._call(self._start)
+
+    def _start(self) -> None:
         from snakemake_executor_plugin_ray.run import Run
 
         self._run = Run(
@@ -67,7 +70,7 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
             succeeded=self._job_succeeded,
             failed=self._job_failed,
         )
-        self._call(self._run.prepare)
+        self._run.prepare()
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Submit the jobs that are ready; the first of them wait for the cluster."""

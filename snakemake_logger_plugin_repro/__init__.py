@@ -52,12 +52,16 @@ class LogHandlerSettings(LogHandlerSettingsBase):  # type: ignore[misc] # the ba
 class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is untyped
     """Turns Snakemake's events into a record; an error in doing so never becomes the run's.
 
-    Snakemake calls it in a thread of its own, and ``close`` when all is over.
+    Snakemake calls it in a thread of its own, which may lag behind, and ``close`` when all is
+    over. Only what must not wait is done in Snakemake's own thread: temporary files are read
+    before they are removed.
     """
 
     def __post_init__(self) -> None:
         self._witness: Any = None
+        self._temporaries: Any = None
         self._silent = bool(self.common_settings.dryrun)
+        _logger().addFilter(self._foresee)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one event."""
@@ -68,13 +72,14 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is unty
             if self._witness is None:
                 from snakemake_logger_plugin_repro.witness import Witness
 
-                self._witness = Witness(self.settings or LogHandlerSettings())
+                self._witness = Witness(self.settings or LogHandlerSettings(), self._kept())
             self._witness.take(str(event), record)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the run is more important
             self._give_up(exc)
 
     def close(self) -> None:
         """Write the end of the record."""
+        _logger().removeFilter(self._foresee)
         witness, self._witness = self._witness, None
         if witness is not None and not self._silent:
             try:
@@ -83,14 +88,28 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is unty
                 self._give_up(exc)
         super().close()
 
+    def _foresee(self, record: logging.LogRecord) -> bool:
+        """Read what Snakemake removes right after this event; lets every event pass."""
+        if not self._silent and str(getattr(record, "event", None)) == "job_finished":
+            try:
+                self._kept().keep(vars(record)["job_id"])
+            except Exception as exc:  # noqa: BLE001 - likewise
+                self._give_up(exc)
+        return True
+
+    def _kept(self) -> Any:
+        if self._temporaries is None:
+            from snakemake_logger_plugin_repro.live import Temporaries
+
+            self._temporaries = Temporaries()
+        return self._temporaries
+
     def _give_up(self, exc: Exception) -> None:
         """Say once that the record is incomplete, and take no more events."""
         self._silent = True
-        from snakemake.logging import logger
-
         hint = getattr(exc, "hint", None)
         text = f"The record of this run (--logger repro) is incomplete: {exc}"
-        logger.warning(text if hint is None else f"{text}\nHint: {hint}")
+        _logger().warning(text if hint is None else f"{text}\nHint: {hint}")
 
     @property
     def writes_to_stream(self) -> bool:
@@ -116,3 +135,8 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is unty
     def needs_rulegraph(self) -> bool:
         """Whether it needs the graph of rules."""
         return False
+
+
+def _logger() -> logging.Logger:
+    """Return Snakemake's logger."""
+    return logging.getLogger("snakemake.logging")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from snakemake_logger_plugin_repro.live import Temporaries, jobs_by_number
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.snakemake_jobs import Settings, Translator
@@ -59,6 +61,7 @@ class Run:
         self,
         workflow: Any,
         *,
+        temporaries: Temporaries,
         run_id: str,
         workdir: Path,
         experiment: str | None,
@@ -69,6 +72,7 @@ class Run:
 
         Args:
             workflow: Snakemake's, with its DAG.
+            temporaries: Files that were read before Snakemake could remove them.
             run_id: The run.
             workdir: Its working directory.
             experiment: MLflow experiment.
@@ -79,6 +83,7 @@ class Run:
             StorageError: The record cannot be written.
         """
         self._workflow = workflow
+        self._temporaries = temporaries
         self._run_id = run_id
         self._clock = SystemClock()
         self._redact = Redactor({**guess_secrets(os.environ), **secrets_of(workflow)})
@@ -119,12 +124,11 @@ class Run:
         """Take the start of a job, in seconds since the epoch."""
         if jobid in self._running:
             # started again without having ended: it failed unheard, and is repeated
-            self.job_failed(jobid)
+            self.job_failed(jobid, created)
         self._attempts[jobid] = self._attempts.get(jobid, 0) + 1
-        started = datetime.fromtimestamp(created, UTC).isoformat(timespec="microseconds")
-        self._running[jobid] = _Running(started=started, attempt=self._attempts[jobid])
+        self._running[jobid] = _Running(started=_utc(created), attempt=self._attempts[jobid])
 
-    def job_finished(self, jobid: int) -> None:
+    def job_finished(self, jobid: int, created: float) -> None:
         """Take Snakemake's word that a job's outputs are accepted.
 
         Raises:
@@ -136,14 +140,14 @@ class Run:
         member = self._translator.member(job)
         own = [r for r in self._own.take(member.spec) if r.status is JobStatus.SUCCEEDED]
         if not own:
-            own = [self._compose(job, member, running, JobStatus.SUCCEEDED)]
+            own = [self._compose(job, member, running, JobStatus.SUCCEEDED, created)]
             self._write(own[0])
         flagged = tuple(_with_flags(record, member) for record in own)
         self._recording.accepted(TaskResult(id=member.id, succeeded=True, jobs=flagged))
         for record in own:
             self._outputs.update((file.path, file) for file in record.outputs if file.digest)
 
-    def job_failed(self, jobid: int, status: JobStatus = JobStatus.FAILED) -> None:
+    def job_failed(self, jobid: int, created: float, status: JobStatus = JobStatus.FAILED) -> None:
         """Take the failure of an attempt.
 
         Raises:
@@ -156,7 +160,7 @@ class Run:
         member = self._translator.member(job)
         own = self._own.take(member.spec)
         if all(record.status is JobStatus.SUCCEEDED for record in own):
-            record = self._compose(job, member, running, status)
+            record = self._compose(job, member, running, status, created)
             self._write(record)
             own.append(record)
         self._last_error = ""
@@ -177,7 +181,7 @@ class Run:
         for jobid in list(self._running):
             # the Snakemake that runs a `run:` block reports its failure on its own, not to us
             status = JobStatus.FAILED if jobid in failed else JobStatus.INTERRUPTED
-            self.job_failed(jobid, status)
+            self.job_failed(jobid, time.time(), status)
         for job in dag.jobs:
             if not job.is_norun and job.output and not dag.needrun(job):
                 self._recording.foreign(self._translator.member(job), Origin.REUSED)
@@ -187,14 +191,15 @@ class Run:
         else:
             self._recording.finish("interrupted" if left else "succeeded")
 
-    def _compose(self, job: Any, member: Member, running: _Running, status: JobStatus) -> JobRecord:
+    def _compose(
+        self, job: Any, member: Member, running: _Running, status: JobStatus, ended: float
+    ) -> JobRecord:
         """Return the record of a job that does not record itself."""
-        finished = self._clock.now()
         environment = self._environment_of(job)
         inputs = tuple(map(self._input, member.spec.inputs))
         spec = dataclasses.replace(member.spec, inputs=inputs, environment=environment)
         succeeded = status is JobStatus.SUCCEEDED
-        outputs = tuple(map(self._recording.observe, member.spec.outputs)) if succeeded else ()
+        outputs = tuple(map(self._output, member.spec.outputs)) if succeeded else ()
         complete = environment is not None and all(file.digest is not None for file in inputs)
         return JobRecord(
             id=member.id,
@@ -207,7 +212,7 @@ class Run:
             origin=Origin.LOCAL,
             tier=Tier.SNAKEMAKE,
             started=running.started,
-            finished=finished,
+            finished=_utc(ended),
             error=None if succeeded else self._error(member),
             outputs=outputs,
             log=self._log(member),
@@ -222,6 +227,13 @@ class Run:
 
     def _write(self, record: JobRecord) -> None:
         self._recording.append(JobEnded(run_id=record.run_id, at=self._clock.now(), job=record))
+
+    def _output(self, file: FileRecord) -> FileRecord:
+        """Return an output as it is, or as it was before it was removed by design."""
+        kept = self._temporaries.pop(file.path)
+        if kept is None:
+            return self._recording.observe(file)
+        return dataclasses.replace(file, kind=kept.kind, digest=kept.digest, size=kept.size)
 
     def _input(self, file: FileRecord) -> FileRecord:
         """Return an input as it is, or, if it is gone by design, as it was made."""
@@ -256,11 +268,9 @@ class Run:
         return self._environment if self._is_here(job) and not own else None
 
     def _job(self, jobid: int) -> Any:
-        """Return a job by its number; checkpoints add new ones while a run goes on."""
         if jobid not in self._jobs:
-            # a copy in one step: Snakemake's own thread may add to it meanwhile
-            numbers = dict(self._workflow.dag._jobid)  # noqa: SLF001 - the one place that has it
-            self._jobs = {number: job for job, number in numbers.items()}
+            # checkpoints add jobs while a run goes on
+            self._jobs = jobs_by_number(self._workflow)
         return self._jobs.get(jobid)
 
 
@@ -280,6 +290,10 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
     return Translator(
         workflow, settings, redact=redact, snakemake_argv=lambda _: (), known=lambda _: None
     )
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def _singles(job: Any) -> Sequence[Any]:

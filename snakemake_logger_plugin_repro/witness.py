@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from snakemake_logger_plugin_repro.live import Temporaries, running_workflow
 from snakemake_logger_plugin_repro.run import Run
-from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.parents import Parents, this_process
-from snakemake_repro.errors import ExecutionError
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.operations.standalone import end_abandoned_runs
 from snakemake_repro.operations.sync import resolve_tracking_uri
@@ -29,15 +28,17 @@ _NOT_OURS = ("ray", "touch", "dryrun")
 class Witness:
     """Takes the events of one Snakemake process."""
 
-    def __init__(self, settings: LogHandlerSettings) -> None:
+    def __init__(self, settings: LogHandlerSettings, temporaries: Temporaries) -> None:
         """Write nothing yet.
 
         Args:
             settings: As given on the command line.
+            temporaries: Files that were read before Snakemake could remove them.
         """
         self._settings = settings
+        self._temporaries = temporaries
         self._workdir = Path.cwd()
-        self._parents = Parents(self._workdir, describe_host().id)
+        self._parents = Parents(self._workdir, host_id())
         self._run_id: str | None = None
         self._run: Run | None = None
 
@@ -59,9 +60,9 @@ class Witness:
         elif event == "error":
             self._run.error(record.getMessage())
         elif event == "job_error":
-            self._run.job_failed(fields["jobid"])
+            self._run.job_failed(fields["jobid"], record.created)
         elif event == "job_finished":
-            self._run.job_finished(fields["job_id"])
+            self._run.job_finished(fields["job_id"], record.created)
 
     def end(self) -> None:
         """Write the end.
@@ -81,13 +82,14 @@ class Witness:
         self._run_id = parent.run_id
 
     def _begin(self) -> None:
-        workflow = _workflow()
+        workflow = running_workflow()
         ours = workflow.executor_plugin.name not in _NOT_OURS
         if self._run_id is None or self._run is not None or not ours:
             return
         uri = resolve_tracking_uri(self._settings.tracking_uri, os.environ, self._workdir)
         self._run = Run(
             workflow,
+            temporaries=self._temporaries,
             run_id=self._run_id,
             workdir=self._workdir,
             experiment=self._settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME"),
@@ -95,22 +97,6 @@ class Witness:
             mlflow_runs=self._settings.mlflow_runs,
         )
         start_recorder(self._workdir, uri)
-        logging.getLogger("snakemake.logging").info(
-            "Recording run %s, MLflow: %s", self._run_id[:12], strip_credentials(uri)
-        )
-
-
-def _workflow() -> Any:
-    """Return Snakemake's running workflow.
-
-    Raises:
-        ExecutionError: This version of Snakemake keeps it elsewhere.
-    """
-    # it runs the Snakefile in this module's namespace, and puts itself there
-    workflow = getattr(sys.modules.get("snakemake.workflow"), "workflow", None)
-    if not hasattr(workflow, "dag") or not hasattr(workflow, "executor_plugin"):
-        raise ExecutionError(
-            "cannot find the workflow in this version of Snakemake",
-            hint="Use a version that this plugin was tested with, or `--executor ray`.",
-        )
-    return workflow
+        # Snakemake's formatter knows no arguments
+        message = f"Recording run {self._run_id[:12]}, MLflow: {strip_credentials(uri)}"
+        logging.getLogger("snakemake.logging").info(message)

@@ -160,7 +160,8 @@ class Recording:
             target = self.root / path
             if content is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                data = content.encode() if isinstance(content, str) else content
+                text = isinstance(content, str)
+                data = content.encode("utf-8", "surrogateescape") if text else content
                 target.write_bytes(data)
             outputs.append(self._observe(path))
         spec = JobSpec(

@@ -6,6 +6,7 @@ it; ``{"op": "started", "pid": ...}`` and ``{"op": "ended", ...}`` come back.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -54,7 +55,8 @@ class _Agent:
         return request
 
     def _reply(self, **message: Any) -> None:
-        os.write(self._replies, json.dumps(message).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # the worker is gone; its requests end, too
+            os.write(self._replies, json.dumps(message).encode() + b"\n")
 
     def _run(self, request: dict[str, Any]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -137,7 +139,13 @@ class _Agent:
 
 
 def main() -> None:
-    """Serve until standard input closes."""
+    """Serve until standard input closes.
+
+    A Ray worker that ends kills its children first, and with this process would go the only one
+    that can find what a job left behind. So it is forked once more and becomes nobody's child.
+    """
+    if os.fork():
+        os._exit(0)
     _Agent().serve()
 
 

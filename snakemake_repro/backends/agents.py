@@ -101,16 +101,23 @@ class Agent:
                 pass
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        process = self._process
-        if process is None or process.poll() is not None:
-            process = self._start()
+        process = self._process or self._start()
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
         except OSError as exc:
-            self._process = None
+            self._forget()
             raise AgentLostError("the process that starts jobs on this node died") from exc
+
+    def _forget(self) -> None:
+        """Close the pipes of an agent that died; the next job gets a new one."""
+        process, self._process = self._process, None
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
         package_root = Path(snakemake_repro.__file__).parent.parent
@@ -123,6 +130,8 @@ class Agent:
             env=env,
             start_new_session=True,
         )
+        # what was started forks the agent and ends, so that the agent is nobody's child
+        self._process.wait()
         return self._process
 
     def _receive(self) -> dict[str, Any]:
@@ -135,8 +144,7 @@ class Agent:
                 continue
             chunk = os.read(fd, 1 << 16)
             if not chunk:
-                self._process.wait()
-                self._process = None
+                self._forget()
                 raise AgentLostError("the process that starts jobs on this node died")
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")

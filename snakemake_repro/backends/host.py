@@ -28,12 +28,11 @@ _UNLIMITED = 1 << 60
 def describe_host() -> Host:
     """Describe this machine as this process may use it; asked once per process."""
     uname = platform.uname()
-    name = socket.gethostname()
     gpus, cuda = _gpus()
     libraries = {"libc": _libc(), "cuda": cuda}
     return Host(
-        id=_identity(name),
-        name=name,
+        id=host_id(),
+        name=socket.gethostname(),
         os=_os(),
         kernel=f"{uname.system} {uname.release}",
         machine=uname.machine,
@@ -45,14 +44,14 @@ def describe_host() -> Host:
     )
 
 
-def _identity(name: str) -> str:
-    """Return a short digest of the node's name and its boot.
+def host_id() -> str:
+    """Return a short digest of this node's name and its boot.
 
     Containers share the boot of their machine and differ by name; without ``/proc`` the name has
     to do.
     """
     boot = _read("/proc/sys/kernel/random/boot_id") or ""
-    text = f"Host/1\0{name}\0{boot.strip()}"
+    text = f"Host/1\0{socket.gethostname()}\0{boot.strip()}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
 
 

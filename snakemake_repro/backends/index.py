@@ -148,7 +148,14 @@ class Index:
         return frozenset(unpack(row[0]) for row in rows)
 
     def below(self, directory: str) -> list[str]:
-        """Return every path of the record below a directory, sorted."""
+        """Return every path of the record below a directory, sorted.
+
+        Args:
+            directory: As a path of the record; ``.`` is the working directory.
+        """
+        if directory == ".":
+            rows = self._ask("SELECT path FROM path WHERE path NOT LIKE '/%' ORDER BY path", ())
+            return [unpack(row[0]) for row in rows]
         start = pack(directory.rstrip("/") + "/")
         rows = self._ask(
             "SELECT path FROM path WHERE path >= ? AND path < ? ORDER BY path",

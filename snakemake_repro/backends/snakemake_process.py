@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,11 @@ from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.records import Source, WorkflowRun
 
 _DEFAULT_SNAKEFILES = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+_ENVVARS = re.compile(
+    r"^envvars\s*:((?:[^\S\n]*(?:[\"'][^\"'\n]*[\"']|,|#[^\n]*|\n))*)", re.MULTILINE
+)
+_COMMENT = re.compile(r"#[^\n]*")
+_QUOTED = re.compile(r"[\"']([^\"'\n]+)[\"']")
 _BLIND_TO = (
     "recorded by the jobs themselves: jobs without a wrapper or track() are not in this record",
     "what Snakemake made of the jobs' outputs was not seen",
@@ -81,6 +88,29 @@ def find_snakefile(command: Sequence[str], workdir: Path) -> Path | None:
         return path if path.is_file() else None
     candidates = (workdir / name for name in _DEFAULT_SNAKEFILES)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def declared_variables(command: Sequence[str], workdir: Path) -> frozenset[str]:
+    """Return the environment variables that a workflow declares, read from its text.
+
+    ``envvars:`` in the Snakefile and in the rule files beside it, and ``--envvars`` on the command
+    line. A name that only running the Snakefile would yield is not found.
+    """
+    names: set[str] = set()
+    options = iter(command)
+    for word in options:
+        if word == "--envvars":
+            names.update(itertools.takewhile(lambda word: not word.startswith("-"), options))
+    snakefile = find_snakefile(command, workdir)
+    if snakefile is not None:
+        for path in (snakefile, *sorted(snakefile.parent.glob("rules/*.smk"))):
+            try:
+                text = path.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            for block in _ENVVARS.findall(text):
+                names.update(_QUOTED.findall(_COMMENT.sub("", block)))
+    return frozenset(names)
 
 
 def find_executor(command: Sequence[str]) -> str:

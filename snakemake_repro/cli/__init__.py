@@ -12,6 +12,7 @@ from snakemake_repro import __version__
 from snakemake_repro.cli import _command
 from snakemake_repro.cli.init import init
 from snakemake_repro.cli.lineage import lineage
+from snakemake_repro.cli.lock import lock
 from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
 from snakemake_repro.cli.verify import verify
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, verify, log, init):
+for _one in (report, lineage, verify, log, lock, init):
     main.add_command(_one)

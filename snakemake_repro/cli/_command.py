@@ -23,6 +23,7 @@ from snakemake_repro.errors import (
 OK, DIFFERS, UNDECIDED, OPERATIONAL = 0, 1, 2, 3
 _INTERRUPTED = 128 + 2
 _BROKEN_PIPE = 128 + 13
+_VERBOSE = "snakemake_repro.verbose"
 
 EXIT_CODES = """\b
 Exit codes:
@@ -81,7 +82,7 @@ def _code(exc: ReproError) -> int:
 def _say(ctx: click.Context, kind: str, message: str, hint: str | None) -> None:
     from snakemake_repro.cli._text import inert
 
-    if ctx.params.get("verbose"):
+    if ctx.meta.get(_VERBOSE):
         click.echo(inert(traceback.format_exc(), lines=True), err=True)
     if ctx.params.get("as_json"):
         from snakemake_repro.cli._json import emit
@@ -110,7 +111,11 @@ def workdir_option(command: _F) -> _F:
 def output_options(command: _F) -> _F:
     """Add ``--json`` and ``--verbose``."""
     command = click.option(
-        "--verbose", is_flag=True, expose_value=False, help="Show where an error comes from."
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda ctx, _param, value: ctx.meta.update({_VERBOSE: value}),
+        help="Show where an error comes from.",
     )(command)
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(
         command

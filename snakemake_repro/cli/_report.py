@@ -82,11 +82,11 @@ def _verdict(summary: RunSummary) -> Text:
     if jobs.resubmitted:
         text.append(f"; {jobs.resubmitted:,} resubmitted after a loss")
     text.append(".\n")
-    debts = len({debt.code for debt in summary.debts})
-    if not debts:
-        text.append("No reproducibility debt was found.", style="green")
-    else:
+    if summary.debts:
         text.append(f"{_text.count(len(summary.debts), 'reproducibility debt')}, see the end.")
+    elif summary.verdict is Verdict.SUCCEEDED:
+        text.append("No reproducibility debt was found.", style="green")
+    text.rstrip()
     return text
 
 
@@ -234,9 +234,9 @@ def _metrics(summary: RunSummary, *, everything: bool) -> Iterator[RenderableTyp
     for metrics in by_job.values():
         values = Text(overflow="fold")
         for metric in metrics:
-            # joined by characters at which no line is broken
-            pair = f"{_text.inert(metric.name)}\N{NO-BREAK SPACE}{_text.value(metric.value)}"
-            values.append(("   " if values else "") + pair)
+            # without a space between them, at which a line could be broken
+            pair = f"{_text.name(metric.name)}={_text.value(metric.value)}"
+            values.append(("  " if values else "") + pair)
         row = [_terminal.name(metrics[0].job), values]
         table.add_row(*row, *((_origin(metrics[0]),) if old else ()))
     yield _terminal.indented(table)

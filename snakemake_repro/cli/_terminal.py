@@ -57,7 +57,7 @@ def heading(text: str, detail: str = "") -> Text:
 
 def indented(what: RenderableType) -> Padding:
     """Return something under a heading."""
-    return Padding(what, (0, 0, 0, INDENT))
+    return Padding(what, (0, 0, 0, INDENT), expand=False)
 
 
 def table(*columns: str | tuple[str, str]) -> Table:
@@ -108,3 +108,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total, visible=done < total)
 
         yield moved
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(Text(f"{what} ...")):
+        yield

@@ -66,10 +66,11 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def moment(at: str) -> str:
-    """Return a moment in local time."""
+def moment(at: str, *, brief: bool = False) -> str:
+    """Return a moment in local time; brief: to the minute, without the time zone."""
     try:
-        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+        local = datetime.fromisoformat(at).astimezone()
+        return local.strftime("%Y-%m-%d %H:%M" if brief else "%Y-%m-%d %H:%M:%S %z")
     except (ValueError, OverflowError):
         return inert(at)
 

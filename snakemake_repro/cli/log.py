@@ -48,12 +48,12 @@ def log(*, limit: int, place: Place, as_json: bool) -> int:
         ("jobs", "right"),
         ("reused", "right"),
         ("failed", "right"),
-        "commit",
+        ("commit", "fold"),
     )
     for line in lines:
         table.add_row(
             _terminal.plain(_text.short(line.id), "bold"),
-            _text.moment(line.started),
+            _text.moment(line.started, brief=True),
             _terminal.plain(line.status or "no end", _STYLES.get(line.status or "", "yellow")),
             f"{line.jobs:,}",
             f"{line.reused:,}",
@@ -71,5 +71,5 @@ def _commit(line: RunLine) -> Text:
         return _terminal.plain("not under git", "yellow")
     commit = _terminal.plain((line.commit or "none")[:8])
     if line.dirty:
-        commit.append("+changes", style="yellow")
+        commit.append(" dirty", style="yellow")
     return commit

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends.clock import SystemClock
-from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.journal import FileJournal, JournalStore
-from snakemake_repro.backends.parents import Parent, Parents, snakemake_above, this_process
-from snakemake_repro.backends.snakemake_process import describe_process
+from snakemake_repro.backends.parents import Parent, Parents, Process, snakemake_above, this_process
+from snakemake_repro.backends.snakemake_process import declared_variables, describe_process
 from snakemake_repro.backends.snakemake_script import Script, resources_of, spec_of
 from snakemake_repro.errors import NotFoundError, RecordError
 from snakemake_repro.logic.redaction import Redactor, guess_secrets
@@ -39,9 +39,9 @@ def begin(snakemake: Any, script_names: Mapping[str, Any]) -> Attempt:
         ReproError: The record cannot be begun.
     """
     script = Script.of(script_names)
-    redact = Redactor(guess_secrets(os.environ))
     process = snakemake_above(likely=snakemake is not None)
     workdir = (None if process is None else process.cwd) or Path.cwd()
+    redact = Redactor(_secrets(process, workdir))
     # a shadow rule runs elsewhere, where links lead to its inputs; a script may have gone elsewhere
     root = Path.cwd() if Path.cwd().parent.name == "shadow" else workdir
     tracking_uri = resolve_tracking_uri(None, os.environ, workdir)
@@ -57,7 +57,7 @@ def begin(snakemake: Any, script_names: Mapping[str, Any]) -> Attempt:
             run_id=run_id,
             started=_clock.now(),
             workdir=workdir,
-            host=describe_host().id,
+            host=host_id(),
             redact=redact,
             config=None if snakemake is None else snakemake.config,
             script=script.path,
@@ -76,7 +76,7 @@ def begin(snakemake: Any, script_names: Mapping[str, Any]) -> Attempt:
         run_id = uuid.uuid4().hex
         write_beginning(run_id)
     else:
-        parents = Parents(workdir, describe_host().id)
+        parents = Parents(workdir, host_id())
         parent = parents.join(process or this_process(), leader=WRITER, begin=write_beginning)
         run_id = parent.run_id
     return Attempt(
@@ -121,7 +121,14 @@ def end_abandoned_runs(workdir: Path) -> None:
         finally:
             journal.close()
 
-    Parents(workdir, describe_host().id).sweep(end)
+    Parents(workdir, host_id()).sweep(end)
+
+
+def _secrets(process: Process | None, workdir: Path) -> dict[str, str]:
+    """Return what must not be recorded: what the workflow declares, and what looks like it."""
+    declared = () if process is None else declared_variables(process.command, workdir)
+    found = {name: os.environ[name] for name in declared if name in os.environ}
+    return {**guess_secrets(os.environ), **found}
 
 
 def _job_of(job: JobRecord) -> tuple[Any, ...]:

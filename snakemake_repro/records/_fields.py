@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -67,8 +66,17 @@ class Record:
             raise RecordError(f"{cls.__name__}: {exc.message}{where}") from None
 
 
-@functools.cache
-def _plan(cls: Any) -> tuple[tuple[str, Any, Any], ...]:
+_plans: dict[type[Record], tuple[tuple[str, Any, Any], ...]] = {}
+
+
+def _plan(cls: type[Record]) -> tuple[tuple[str, Any, Any], ...]:
+    """Return name, type and default of each field, read from the annotations once."""
+    if cls not in _plans:
+        _plans[cls] = _read_plan(cls)
+    return _plans[cls]
+
+
+def _read_plan(cls: type[Record]) -> tuple[tuple[str, Any, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         (

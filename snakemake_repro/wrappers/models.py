@@ -17,6 +17,8 @@ from snakemake_repro.wrappers.problems import WrapperError
 
 Scores = npt.NDArray[np.float64]
 
+_TAIL = 64
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
@@ -73,10 +75,13 @@ def parse_model(data: bytes, path: str) -> Model:
 def _xgboost(data: bytes, path: str) -> Model:
     import xgboost
 
+    # the key that comes last; XGBoost reads past the end of a file that is cut off
+    if b"version" not in data[-_TAIL:] or not data.endswith(b"}"):
+        raise _damaged(path, "XGBoost", "it is cut off")
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(data))
-    except xgboost.core.XGBoostError as exc:
+    except ValueError as exc:
         raise _damaged(path, "XGBoost", exc) from exc
     about = _about(booster.attr(xgboost_family.ABOUT), path, "xgboost/train")
     best = booster.attr("best_iteration")
@@ -93,6 +98,9 @@ def _lightgbm(data: bytes, path: str) -> Model:
     import lightgbm
 
     text = data.decode(errors="replace")
+    # LightGBM reads past the end of a file that is cut off
+    if not all(f"\n{end}\n" in text for end in ("end of trees", "end of parameters")):
+        raise _damaged(path, "LightGBM", "it is cut off")
     try:
         booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as exc:
@@ -168,8 +176,8 @@ def _about(text: str | None, path: str, wrapper: str) -> Mapping[str, Any]:
     return about
 
 
-def _damaged(path: str, library: str, exc: Exception) -> WrapperError:
+def _damaged(path: str, library: str, reason: object) -> WrapperError:
     return WrapperError(
-        f"{path}: expected a {library} model, got a file that cannot be read as one: {exc}",
+        f"{path}: expected a model of {library}, got a file that cannot be read as one: {reason}",
         hint="train it again, with the same versions of the libraries",
     )

@@ -631,9 +631,12 @@ def test_too_many_folds_for_the_rows_are_an_error(showers: Path) -> None:
     ("content", "message"),
     [
         (b"", r"expected a model of sklearn/train, .* begins with b''"),
-        (b"{}", r"expected a XGBoost model, got a file that cannot be read as one"),
-        (b"tree\n", r"expected a LightGBM model, got a file that cannot be read as one"),
-        (b"\x80\x04oops", r"expected a scikit-learn model, got a file that cannot be read as one"),
+        (b"{}", r"expected a model of XGBoost, got a file that cannot be read as one"),
+        (b"tree\n", r"expected a model of LightGBM, got a file that cannot be read as one"),
+        (
+            b"\x80\x04oops",
+            r"expected a model of scikit-learn, got a file that cannot be read as one",
+        ),
     ],
 )
 def test_what_is_no_model_is_told_apart(tmp_path: Path, content: bytes, message: str) -> None:
@@ -641,6 +644,18 @@ def test_what_is_no_model_is_told_apart(tmp_path: Path, content: bytes, message:
     path.write_bytes(content)
     with pytest.raises(WrapperError, match=message):
         load_model(str(path))
+
+
+@pytest.mark.parametrize(("family", "model", "params"), FAMILIES)
+def test_a_model_that_is_cut_off_is_an_error_and_no_crash(
+    showers: Path, family: Family, model: str, params: dict[str, Any]
+) -> None:
+    train(train_job(showers, model, **params), Recorder(), family)
+    content = (showers / model).read_bytes()
+    for share in range(1, 20):
+        (showers / model).write_bytes(content[: len(content) * share // 20])
+        with pytest.raises(WrapperError, match="got a file that cannot be read as one"):
+            load_model(str(showers / model))
 
 
 def test_boosted_models_stay_readable_for_their_own_libraries(showers: Path) -> None:

@@ -20,6 +20,7 @@ from snakemake_repro.backends.environments.host import HostEnvironment
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.errors import EnvironmentBuildError, RecordError
 from snakemake_repro.interfaces import RealisedEnvironment
+from snakemake_repro.logic.requirements import LockedPackage
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, EnvironmentSpec
 
 _KEY_LENGTH = 32
@@ -72,7 +73,7 @@ class NodeEnvironments:
         prefix: Path,
         done: Path,
         record: EnvironmentRecord,
-        packages: tuple[pypi.LockedPackage, ...],
+        packages: tuple[LockedPackage, ...],
     ) -> None:
         done.unlink(missing_ok=True)
         _remove(prefix)

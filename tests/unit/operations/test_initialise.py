@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -139,4 +138,4 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left_behind(workflow: Pat
     (workflow / "workflow" / "profiles").write_text("a file where a directory should be")
     with pytest.raises(StorageError, match="cannot write"):
         initialise(workflow)
-    assert sorted(os.listdir(workflow / "workflow")) == ["Snakefile", "profiles"]
+    assert {path.name for path in (workflow / "workflow").iterdir()} == {"Snakefile", "profiles"}

@@ -1,0 +1,68 @@
+"""`repro lock`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from snakemake_repro.cli import _command
+
+_EVERYTHING = "*"
+_SUFFIXES = (".yaml", ".yml")
+
+
+@click.command(cls=_command.Command, epilog=_command.EXIT_CODES)
+@click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path(path_type=Path))
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 where a lock is not fit.")
+@click.option(
+    "--upgrade",
+    "upgrades",
+    is_flag=False,
+    flag_value=_EVERYTHING,
+    multiple=True,
+    metavar="[NAME]",
+    help="Move this package to its newest version, or every package.",
+)
+@_command.workdir_option
+@_command.output_options
+def lock(
+    *, files: tuple[Path, ...], check: bool, upgrades: tuple[str, ...], workdir: Path, as_json: bool
+) -> int:
+    """Lock environment files to exact versions and digests.
+
+    Of `envs/x.yaml` the lock is `envs/x.requirements.lock`; commit both. Without FILE every
+    environment file in a directory called `envs` is locked. What is locked stays locked until it
+    is upgraded.
+    """
+    if check and upgrades:
+        raise click.UsageError("--check changes nothing, --upgrade does: give one of them.")
+    from snakemake_repro.backends.files import recorded_path
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations.environment_files import find_environment_files
+    from snakemake_repro.operations.lock import lock
+
+    # `--upgrade FILE` reads as if FILE were a package
+    named = [workdir / name for name in upgrades if name.endswith(_SUFFIXES)]
+    chosen = [workdir / file for file in files] + named or find_environment_files(workdir)
+    packages = [name for name in upgrades if not name.endswith(_SUFFIXES) and name != _EVERYTHING]
+    with _terminal.waiting("locking"):
+        locked = lock(
+            chosen,
+            check=check,
+            upgrade=bool(named) or _EVERYTHING in upgrades,
+            upgrade_packages=packages,
+        )
+    current = all(one.current for one in locked)
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({"locks": locked, "current": current})
+        return _command.OK if current else _command.DIFFERS
+    for one in locked:
+        click.echo(f"{one.state:9}  {_text.name(recorded_path(one.lock, workdir))}")
+        for package, old, new in one.moved:
+            click.echo(f"           {_text.inert(package)} {old or '(new)'} -> {new or '(gone)'}")
+    if not current:
+        click.echo("Run `repro lock` to bring the locks up to date.")
+    return _command.OK if current else _command.DIFFERS
