@@ -62,7 +62,16 @@ def main() -> None:
         os.environ.update(cluster.environ)
         workdir = Path(directory)
         (workdir / "Snakefile").write_text(SNAKEFILE.format(jobs=options.jobs))
-        ray = ("--executor", "ray", "--ray-address", cluster.address, "--jobs", "64", "--scheduler", "firstfit")
+        ray = (
+            "--executor",
+            "ray",
+            "--ray-address",
+            cluster.address,
+            "--jobs",
+            "64",
+            "--scheduler",
+            "firstfit",
+        )
         variants = {
             "--cores 2 --scheduler firstfit": ("--cores", "2", "--scheduler", "firstfit"),
             "--cores 2": ("--cores", "2"),

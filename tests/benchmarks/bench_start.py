@@ -1,6 +1,6 @@
 """Start-up costs: ``repro --help``, and what the plugin adds to Snakemake's own imports.
 
-    python tests/benchmarks/bench_start.py
+python tests/benchmarks/bench_start.py
 """
 
 from __future__ import annotations

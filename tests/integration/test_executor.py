@@ -14,7 +14,7 @@ from snakemake_repro.records import FileKind, JobState, JobStatus, Origin, Tier
 pytestmark = pytest.mark.integration
 
 SNAKEFILE = r"""
-import json
+import json, os
 GREETING = "it's {not} formatted"
 config.setdefault("name", "world")
 envvars: "REPRO_TEST_TOKEN"
@@ -55,7 +55,7 @@ rule wrap:
     input: "out/run.txt"
     output: "out/wrapped.txt"
     params: greeting="hi"
-    wrapper: "file://" + str(workflow.current_basedir.join("wrap"))
+    wrapper: f"file://{os.getcwd()}/wrap"
 
 rule last:
     input: "out/wrapped.txt", "out/local.txt"

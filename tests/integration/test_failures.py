@@ -216,7 +216,10 @@ def test_a_wrong_token_is_one_clear_error(lonely: Workspace, cluster: RunningClu
         (["--ray-cpus", "0"], "expected 1 or more"),
         (["--ray-address", "ray://host:10001"], "Ray Client addresses are not supported"),
         (["--sdm", "conda"], "the executor realises environments itself"),
-        (["--shared-fs-usage", "none"], "needs a file system"),
+        (
+            ["--shared-fs-usage", "input-output", "persistence", "sources", "source-cache"],
+            "lacks software-deployment, storage-local-copies",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
