@@ -66,14 +66,14 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is unty
     def emit(self, record: logging.LogRecord) -> None:
         """Take one event."""
         event = getattr(record, "event", None)
-        if self._silent or event is None:
+        if self._silent or (event is None and self._witness is None):
             return
         try:
             if self._witness is None:
                 from snakemake_logger_plugin_repro.witness import Witness
 
                 self._witness = Witness(self.settings or LogHandlerSettings(), self._kept())
-            self._witness.take(str(event), record)
+            self._witness.take("" if event is None else str(event), record)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the run is more important
             self._give_up(exc)
 

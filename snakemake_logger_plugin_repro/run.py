@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,19 +40,15 @@ from snakemake_repro.records import (
 from snakemake_repro.records.tasks import Member, TaskResult
 
 _MAX_ERROR = 1_000
+_PASSING = frozenset(("pipe", "service"))
+"""Markers of outputs that exist only while other jobs use them."""
+
+_INTERRUPTED = re.compile(r"SIGINT|exit status 130\b")
 _BLIND_TO = (
     "recorded by Snakemake's process: files were read after each job, not where it ran",
     "resource use was not seen, except of jobs that record themselves",
 )
 _BLIND_TO_REMOTE = "hosts, environments and logs of jobs on other machines were not seen"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Running:
-    """A job that Snakemake started."""
-
-    started: str
-    attempt: int
 
 
 class Run:
@@ -90,12 +87,13 @@ class Run:
         self._translator = _translator(workflow, run_id, workdir, self._redact)
         self._own = OwnRecords(workdir, run_id)
         self._recording = Recording(workdir, run_id, self._clock)
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._attempts: dict[int, int] = {}
         self._jobs: dict[int, Any] = {}
         self._outputs: dict[str, FileRecord] = {}
         self._last_error = ""
-        self._any_failed = False
+        self._made: set[str] = set()
+        self._any_failed = self._interrupted = False
         host, environment = describe_host(), realise_host()
         self._host, self._environment = host.id, environment.digest
         run = describe_run(
@@ -120,13 +118,17 @@ class Run:
         """Take an error message; which job it is about, it does not say."""
         self._last_error = text
 
+    def interrupt(self) -> None:
+        """Take the user's wish to stop: what fails from now on is interrupted."""
+        self._interrupted = True
+
     def job_started(self, jobid: int, created: float) -> None:
         """Take the start of a job, in seconds since the epoch."""
         if jobid in self._running:
             # started again without having ended: it failed unheard, and is repeated
             self.job_failed(jobid, created)
         self._attempts[jobid] = self._attempts.get(jobid, 0) + 1
-        self._running[jobid] = _Running(started=_utc(created), attempt=self._attempts[jobid])
+        self._running[jobid] = Running(started=_utc(created), attempt=self._attempts[jobid])
 
     def job_finished(self, jobid: int, created: float) -> None:
         """Take Snakemake's word that a job's outputs are accepted.
@@ -135,17 +137,18 @@ class Run:
             ReproError: The record cannot be written, or a file not be read.
         """
         running, job = self._running.pop(jobid, None), self._job(jobid)
-        if running is None or job is None or job.is_norun:
+        if running is None or job is None or _does_nothing(job):
             return
         member = self._translator.member(job)
         own = [r for r in self._own.take(member.spec) if r.status is JobStatus.SUCCEEDED]
         if not own:
-            own = [self._compose(job, member, running, JobStatus.SUCCEEDED, created)]
+            own = [self._composer.compose(job, member, running, JobStatus.SUCCEEDED, created)]
             self._write(own[0])
         flagged = tuple(_with_flags(record, member) for record in own)
         self._recording.accepted(TaskResult(id=member.id, succeeded=True, jobs=flagged))
         for record in own:
-            self._outputs.update((file.path, file) for file in record.outputs if file.digest)
+            self._made.update(file.path for file in record.outputs)
+            self._composer.remember(record.outputs)
 
     def job_failed(self, jobid: int, created: float, status: JobStatus = JobStatus.FAILED) -> None:
         """Take the failure of an attempt.
@@ -154,13 +157,16 @@ class Run:
             ReproError: The record cannot be written, or a file not be read.
         """
         running, job = self._running.pop(jobid, None), self._job(jobid)
-        if running is None or job is None or job.is_norun:
+        if running is None or job is None or _does_nothing(job):
             return
-        self._any_failed |= status is JobStatus.FAILED
         member = self._translator.member(job)
+        if self._interrupted or _INTERRUPTED.search(self._error(member) or ""):
+            status = JobStatus.INTERRUPTED
+        self._any_failed |= status is JobStatus.FAILED
         own = self._own.take(member.spec)
         if all(record.status is JobStatus.SUCCEEDED for record in own):
-            record = self._compose(job, member, running, status, created)
+            record = self._composer.compose(job, member, running, status, created)
+            record = dataclasses.replace(record, error=self._error(member))
             self._write(record)
             own.append(record)
         self._last_error = ""
@@ -183,72 +189,21 @@ class Run:
             status = JobStatus.FAILED if jobid in failed else JobStatus.INTERRUPTED
             self.job_failed(jobid, time.time(), status)
         for job in dag.jobs:
-            if not job.is_norun and job.output and not dag.needrun(job):
-                self._recording.foreign(self._translator.member(job), Origin.REUSED)
-        left = any(not job.is_norun for job in dag.needrun_jobs())
-        if gave_up or (left and self._any_failed):
+            if job.output and not dag.needrun(job):
+                member = self._translator.member(job)
+                # once a checkpoint is through, what ran before it looks up to date
+                if self._made.isdisjoint(file.path for file in member.spec.outputs):
+                    self._recording.foreign(member, Origin.REUSED)
+        left = any(not _does_nothing(job) for job in dag.needrun_jobs())
+        if left and self._interrupted:
+            self._recording.finish("interrupted")
+        elif gave_up or (left and self._any_failed):
             self._recording.finish("failed")
         else:
             self._recording.finish("interrupted" if left else "succeeded")
 
-    def _compose(
-        self, job: Any, member: Member, running: _Running, status: JobStatus, ended: float
-    ) -> JobRecord:
-        """Return the record of a job that does not record itself."""
-        environment = self._environment_of(job)
-        inputs = tuple(map(self._input, member.spec.inputs))
-        spec = dataclasses.replace(member.spec, inputs=inputs, environment=environment)
-        succeeded = status is JobStatus.SUCCEEDED
-        outputs = tuple(map(self._output, member.spec.outputs)) if succeeded else ()
-        complete = environment is not None and all(file.digest is not None for file in inputs)
-        return JobRecord(
-            id=member.id,
-            run_id=self._run_id,
-            jobid=member.jobid,
-            attempt=running.attempt,
-            spec=spec,
-            key=job_key(spec) if complete else None,
-            status=status,
-            origin=Origin.LOCAL,
-            tier=Tier.SNAKEMAKE,
-            started=running.started,
-            finished=_utc(ended),
-            error=None if succeeded else self._error(member),
-            outputs=outputs,
-            log=self._log(member),
-            host=self._host if self._is_here(job) else None,
-            resources=member.resources,
-            integrity=tuple(
-                f"output {file.path} was gone before it could be read"
-                for file in outputs
-                if file.kind is FileKind.MISSING
-            ),
-        )
-
     def _write(self, record: JobRecord) -> None:
         self._recording.append(JobEnded(run_id=record.run_id, at=self._clock.now(), job=record))
-
-    def _output(self, file: FileRecord) -> FileRecord:
-        """Return an output as it is, or as it was before it was removed by design."""
-        kept = self._temporaries.pop(file.path)
-        if kept is None:
-            return self._recording.observe(file)
-        return dataclasses.replace(file, kind=kept.kind, digest=kept.digest, size=kept.size)
-
-    def _input(self, file: FileRecord) -> FileRecord:
-        """Return an input as it is, or, if it is gone by design, as it was made."""
-        found = self._recording.observe(file)
-        made = self._outputs.get(file.path)
-        if found.kind is not FileKind.MISSING or made is None:
-            return found
-        return dataclasses.replace(found, kind=made.kind, digest=made.digest, size=made.size)
-
-    def _log(self, member: Member) -> FileRecord | None:
-        """Return the rule's first log file."""
-        if not member.logs:
-            return None
-        found = self._recording.observe(FileRecord(path=member.logs[0]))
-        return None if found.kind is FileKind.MISSING else found
 
     def _error(self, member: Member) -> str | None:
         """Return Snakemake's last error if it is about this job."""
@@ -257,15 +212,6 @@ class Run:
         if not text or (self._running and not about):
             return None
         return text.splitlines()[-1][:_MAX_ERROR]
-
-    def _is_here(self, job: Any) -> bool:
-        return bool(self._workflow.local_exec or job.is_local)
-
-    def _environment_of(self, job: Any) -> Digest | None:
-        """Return the environment of a job that ran in Snakemake's own, else nothing is known."""
-        methods = self._workflow.deployment_settings.deployment_method
-        own = methods and (job.conda_env_spec or job.container_img_url or job.env_modules)
-        return self._environment if self._is_here(job) and not own else None
 
     def _job(self, jobid: int) -> Any:
         if jobid not in self._jobs:
@@ -294,6 +240,11 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
 
 def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+
+
+def _does_nothing(job: Any) -> bool:
+    """Tell whether a job stands for nothing but its inputs, as ``rule all`` does."""
+    return bool(job.is_norun and not job.output)
 
 
 def _singles(job: Any) -> Sequence[Any]:

@@ -24,6 +24,8 @@ LEADER = "logger"
 _NOT_OURS = ("ray", "touch", "dryrun")
 """Executors whose runs are recorded elsewhere, or that run nothing."""
 
+_ON_USER_REQUEST = "Terminating processes on user request"
+
 
 class Witness:
     """Takes the events of one Snakemake process."""
@@ -45,6 +47,10 @@ class Witness:
     def take(self, event: str, record: logging.LogRecord) -> None:
         """Take one event.
 
+        Args:
+            event: Its kind; empty for a plain message.
+            record: With the fields that Snakemake adds for the kind.
+
         Raises:
             ReproError: The record cannot be written.
         """
@@ -55,6 +61,9 @@ class Witness:
             self._begin()
         elif self._run is None:
             return
+        elif not event:
+            if record.getMessage().startswith(_ON_USER_REQUEST):
+                self._run.interrupt()
         elif event == "job_info":
             self._run.job_started(fields["jobid"], record.created)
         elif event == "error":

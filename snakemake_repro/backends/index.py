@@ -21,14 +21,13 @@ from snakemake_repro.backends.index_feeds import (
     JournalFeed,
     Progress,
     StoreFeed,
-    create_tables,
+    ensure_tables,
 )
 from snakemake_repro.backends.index_tables import (
     INPUT,
     LATE,
     OUTPUT,
     REMOVED,
-    VERSION,
     pack,
     unpack,
 )
@@ -241,7 +240,7 @@ class Index:
         if self._file is not None:
             return self._file.open()
         db = sqlite3.connect(":memory:", isolation_level=None)
-        create_tables(db)
+        ensure_tables(db)
         return db
 
     def _retreat(self, exc: sqlite3.Error) -> None:
@@ -282,8 +281,7 @@ class _IndexFile:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
-            if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
-                create_tables(db)
+            ensure_tables(db)
         except BaseException:
             db.close()
             raise

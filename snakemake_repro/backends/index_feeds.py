@@ -31,7 +31,7 @@ from snakemake_repro.records import (
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _TAIL = 64
 """Bytes before the place where reading stopped that must be unchanged to read on there."""
-_BATCH_LINES = 5_000
+_PART_LINES = 5_000
 
 Progress = Callable[[int, int], None]
 """Called with bytes read so far and bytes to read in all."""
@@ -68,11 +68,18 @@ class Feed(Protocol):
         ...
 
 
-def create_tables(db: sqlite3.Connection) -> None:
-    """Make the tables, in place of whatever is there."""
+def ensure_tables(db: sqlite3.Connection) -> None:
+    """Make the tables in place of whatever is there, unless they are there already."""
+    if _current(db):
+        return
     db.execute("BEGIN IMMEDIATE")
-    _clear(db)
+    if not _current(db):  # another process may have made them meanwhile
+        _clear(db)
     db.execute("COMMIT")
+
+
+def _current(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("PRAGMA user_version").fetchone()[0] == VERSION)
 
 
 def _clear(db: sqlite3.Connection) -> None:
@@ -199,19 +206,29 @@ class JournalFeed:
             return self._store.load(run_id)
 
     def bring(self, db: sqlite3.Connection, only: Sequence[str] | None = None) -> None:  # noqa: ARG002
-        """Read what journals have grown by since the last time."""
+        """Read what journals have grown by since the last time.
+
+        It is read in parts: what has been read stays read, whatever comes of the rest, and others
+        who do the same at the same time take their turns.
+        """
         with _readable(self._root):
-            files = list(self._files())
+            files = tuple(self._files())
             if not _changed(files, _places(db)):
                 return
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                self._read(db, files)
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
+            size = sum(file.size for file in files)
+            more = True
+            while more:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    more = _read_part(db, files)
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+                db.execute("COMMIT")
+                if self._progress is not None:
+                    read = db.execute("SELECT TOTAL(offset) FROM source").fetchone()[0]
+                    self._progress(int(read), size)
 
     def _files(self) -> Iterator[_File]:
         with os.scandir(self._root) as directories:
@@ -225,37 +242,41 @@ class JournalFeed:
                         path = Path(entry.path)
                         yield _File(run, name, path, stat.st_size, stat.st_mtime_ns)
 
-    def _read(self, db: sqlite3.Connection, files: list[_File]) -> None:
-        places = _places(db)  # another process may have read on while we waited
-        if _contradicts(files, places):
-            _clear(db)
-            places = {}
-        todo = [file for file in files if _news(file, places.get((file.run, file.name)))]
-        total = sum(f.size - places.get((f.run, f.name), _Place()).offset for f in todo)
-        done = 0
-        for file in todo:
-            loader = Loader(db)
-            for place, count in _load(loader, file, places.get((file.run, file.name), _Place())):
-                done += count
-                db.execute(
-                    "INSERT OR REPLACE INTO source VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (file.run, file.name, *dataclasses.astuple(place)),
-                )
-                # what has been read stays read, whatever comes of the rest
-                db.execute("COMMIT")
-                db.execute("BEGIN IMMEDIATE")
-                if self._progress is not None:
-                    self._progress(done, total)
+
+def _read_part(db: sqlite3.Connection, files: Sequence[_File]) -> bool:
+    """Read some lines; tell whether there are more."""
+    places = _places(db)
+    if _contradicts(files, places):
+        _clear(db)
+        places = {}
+    loader, lines = Loader(db), 0
+    for file in files:
+        place = places.get((file.run, file.name))
+        if not _news(file, place):
+            continue
+        if lines >= _PART_LINES:
+            return True
+        begun = place or _Place()
+        place = _load(loader, file, begun, _PART_LINES - lines)
+        lines += place.lines - begun.lines
+        row = (file.run, file.name, *dataclasses.astuple(place))
+        db.execute("INSERT OR REPLACE INTO source VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        if _news(file, place):
+            return True
+    return False
 
 
-def _load(loader: Loader, file: _File, place: _Place) -> Iterator[tuple[_Place, int]]:
-    """Read a file on from a place; yield new places and the bytes between them."""
-    offset, lines, begun, tail = place.offset, place.lines, place.offset, place.tail
+def _load(loader: Loader, file: _File, place: _Place, lines_at_most: int) -> _Place:
+    """Read a file on from a place; return the new one."""
+    offset, lines, tail = place.offset, place.lines, place.tail
     with file.path.open("rb") as stream:
         stream.seek(offset)
         for line in stream:
             if not line.endswith(b"\n"):
                 break  # torn by a crash, or still being written
+            if lines - place.lines >= lines_at_most:
+                # without its size the file counts as changed until it is read to its end
+                return _Place(offset, lines, tail)
             lines += 1
             offset += len(line)
             tail = zlib.crc32(line[-_TAIL:])
@@ -267,11 +288,7 @@ def _load(loader: Loader, file: _File, place: _Place) -> Iterator[tuple[_Place, 
                         f"{file.path}, line {lines}: {exc.message}",
                         hint=exc.hint or "Move that file away to read the rest of the record.",
                     ) from exc
-            if lines % _BATCH_LINES == 0:
-                # without its size the file counts as changed until it is read to its end
-                yield _Place(offset, lines, tail), offset - begun
-                begun = offset
-    yield _Place(offset, lines, tail, file.size, file.mtime_ns), offset - begun
+    return _Place(offset, lines, tail, file.size, file.mtime_ns)
 
 
 def _places(db: sqlite3.Connection) -> dict[tuple[str, bytes], _Place]:
@@ -283,13 +300,13 @@ def _news(file: _File, place: _Place | None) -> bool:
     return place is None or (file.size, file.mtime_ns) != (place.size, place.mtime_ns)
 
 
-def _changed(files: list[_File], places: Mapping[tuple[str, bytes], _Place]) -> bool:
+def _changed(files: Sequence[_File], places: Mapping[tuple[str, bytes], _Place]) -> bool:
     return len(files) != len(places) or any(
         _news(file, places.get((file.run, file.name))) for file in files
     )
 
 
-def _contradicts(files: list[_File], places: Mapping[tuple[str, bytes], _Place]) -> bool:
+def _contradicts(files: Sequence[_File], places: Mapping[tuple[str, bytes], _Place]) -> bool:
     """Tell whether journals lack something that was read from them once."""
     left = dict(places)
     for file in files:

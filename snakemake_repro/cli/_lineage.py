@@ -103,8 +103,6 @@ def _more(more: More, what: str, which: str) -> Text:
 def _file(node: FileNode) -> Text:
     label = _terminal.name(node.path, "bold")
     label.append(f"  {'-' if node.digest is None else node.digest.short}", style="cyan")
-    if node.size is not None:
-        label.append(f"  {_text.size(node.size)}", style="dim")
     return label
 
 

@@ -29,6 +29,8 @@ _FEW_METRIC_JOBS = 24
 _FEW_FAILURES = 8
 _FEW_DEBTS = 12
 _WIDEST_COMMAND = 240
+_UNBOUNDED = 10_000
+"""Columns of a terminal on which everything fits."""
 
 _VERDICTS = {
     Verdict.SUCCEEDED: ("succeeded", "bold green"),
@@ -51,7 +53,7 @@ def render(summary: RunSummary, console: Console, *, everything: bool) -> None:
         _facts(summary),
         *_failures(summary),
         *_results(summary, everything=everything),
-        *_metrics(summary, everything=everything),
+        *_metrics(summary, console.width, everything=everything),
         *_inputs(summary, everything=everything),
         *_environments(summary),
         *_rules(summary),
@@ -122,7 +124,7 @@ def _source(source: Source, git: GitState) -> Text:
     if git.branch:
         text.append(f" on {_text.name(git.branch)}")
     if git.dirty:
-        text.append(", with uncommitted changes", style="yellow")
+        text.append(", dirty", style="yellow")
         if git.diff_digest is not None:
             text.append(f" (diff {git.diff_digest.short})", style="yellow")
     else:
@@ -169,11 +171,11 @@ def _results(summary: RunSummary, *, everything: bool) -> Iterator[RenderableTyp
 
 def _result_list(results: Sequence[OutputFile]) -> Table:
     table = _terminal.table(("file", "fold"), "sha256", "from")
-    for file in results:
-        what = _terminal.name(file.path)
-        what.append("\n  " + _text.name(file.job), style="dim")
+    for file in sorted(results, key=lambda file: file.path):
+        made = Text(_text.name(file.job), style="dim", overflow="fold")
         if file.environment is not None:
-            what.append(f" in {_text.name(_stem(file.environment))}", style="dim")
+            made.append(f", {_text.name(_stem(file.environment))}")
+        what = Group(_terminal.name(file.path), _terminal.indented(made))
         table.add_row(what, _terminal.digest(file.digest), _origin(file))
     return table
 
@@ -185,8 +187,8 @@ def _origin(file: OutputFile | MetricValue) -> Text:
         return Text("this run", style="green")
     if file.age is Age.UNRECORDED or file.run_id is None:
         return Text("not recorded", style="yellow")
-    made = f", {_text.age(file.made)}" if isinstance(file, OutputFile) else ""
-    return Text(f"run {_text.short(file.run_id)}{made}")
+    made = f", {_text.age(file.made)}" if isinstance(file, OutputFile) and file.made else ""
+    return Text(f"{_text.short(file.run_id)}{made}")
 
 
 def _stem(environment: str) -> str:
@@ -219,27 +221,59 @@ def _result_sums(results: Sequence[OutputFile]) -> Table:
     return table
 
 
-def _metrics(summary: RunSummary, *, everything: bool) -> Iterator[RenderableType]:
+def _metrics(summary: RunSummary, width: int, *, everything: bool) -> Iterator[RenderableType]:
     if not summary.metrics:
         return
-    by_job: dict[str, list[MetricValue]] = {}
-    for metric in summary.metrics:
-        by_job.setdefault(metric.job_id, []).append(metric)
-    yield _terminal.heading("Metrics", _text.count(len(by_job), "job"))
-    if not everything and len(by_job) > _FEW_METRIC_JOBS:
+    jobs = len({metric.job_id for metric in summary.metrics})
+    yield _terminal.heading("Metrics", f"last values of {_text.count(jobs, 'job')}")
+    if not everything and jobs > _FEW_METRIC_JOBS:
         yield _terminal.indented(_metric_sums(summary.metrics))
         return
+    rules: dict[str, dict[str, list[MetricValue]]] = {}
+    for metric in summary.metrics:
+        rules.setdefault(metric.rule, {}).setdefault(metric.job_id, []).append(metric)
     old = any(metric.age is not Age.NEW for metric in summary.metrics)
-    table = _terminal.table(("job", "fold"), ("last values", "fold"), *(("from",) if old else ()))
-    for metrics in by_job.values():
-        values = Text(overflow="fold")
-        for metric in metrics:
-            # without a space between them, at which a line could be broken
-            pair = f"{_text.name(metric.name)}={_text.value(metric.value)}"
-            values.append(("  " if values else "") + pair)
-        row = [_terminal.name(metrics[0].job), values]
-        table.add_row(*row, *((_origin(metrics[0]),) if old else ()))
-    yield _terminal.indented(table)
+    for rule, members in rules.items():
+        table = _metric_table(rule, list(members.values()), old=old)
+        if Console(width=_UNBOUNDED).measure(table).maximum > width - _terminal.INDENT:
+            table = _metric_list(rule, list(members.values()), old=old)
+        yield _terminal.indented(table)
+
+
+def _metric_table(rule: str, jobs: Sequence[Sequence[MetricValue]], *, old: bool) -> Table:
+    """Return one column per metric: easy to compare, where it is not too wide."""
+    names = list(dict.fromkeys(metric.name for job in jobs for metric in job))
+    table = _terminal.table(
+        (_text.name(rule), "fold"),
+        *((_text.name(name), "right") for name in names),
+        *(("from",) if old else ()),
+    )
+    for job in jobs:
+        values = {metric.name: _text.value(metric.value) for metric in job}
+        table.add_row(
+            _which(job),
+            *(values.get(name, "") for name in names),
+            *((_origin(job[0]),) if old else ()),
+        )
+    return table
+
+
+def _metric_list(rule: str, jobs: Sequence[Sequence[MetricValue]], *, old: bool) -> Table:
+    """Return the metrics of each job one after the other."""
+    table = _terminal.table(
+        (_text.name(rule), "fold"), ("metrics", "fold"), *(("from",) if old else ())
+    )
+    for job in jobs:
+        # without a space in a pair, at which a line could be broken
+        pairs = (f"{_text.name(metric.name)}={_text.value(metric.value)}" for metric in job)
+        row = (_which(job), Text("  ".join(pairs), overflow="fold"))
+        table.add_row(*row, *((_origin(job[0]),) if old else ()))
+    return table
+
+
+def _which(job: Sequence[MetricValue]) -> Text:
+    """Return what tells a job from others of its rule."""
+    return _terminal.name(job[0].job.removeprefix(job[0].rule).strip() or "-")
 
 
 def _metric_sums(metrics: Sequence[MetricValue]) -> Table:
@@ -309,7 +343,13 @@ def _environments(summary: RunSummary) -> Iterator[RenderableType]:
         return
     yield _terminal.heading("Environments")
     table = _terminal.table(
-        ("name", "fold"), "kind", "digest", "state", ("jobs", "right"), ("contents", "fold")
+        ("name", "fold"),
+        "kind",
+        "digest",
+        "state",
+        ("jobs", "right"),
+        "python",
+        ("packages", "right"),
     )
     for environment in summary.environments:
         pinned = Text("pinned", style="green")
@@ -317,14 +357,14 @@ def _environments(summary: RunSummary) -> Iterator[RenderableType]:
             unknown = environment.pinned is None
             pinned = Text("unknown" if unknown else "not pinned", style="yellow")
         kind = environment.kind or EnvironmentKind.HOST
-        python = f"Python {environment.python}, " if environment.python else ""
         table.add_row(
             _terminal.name(environment.name),
             "-" if environment.kind is None else kind.value,
             _terminal.digest(environment.digest),
             pinned,
             f"{environment.jobs:,}",
-            _terminal.plain(python + _text.count(environment.packages, "package")),
+            _terminal.plain(environment.python or "-"),
+            f"{environment.packages:,}",
         )
     yield _terminal.indented(table)
 

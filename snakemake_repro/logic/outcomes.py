@@ -88,7 +88,7 @@ def label(job: JobHistory) -> str:
 
 
 def outcomes(history: RunHistory) -> tuple[JobOutcome, ...]:
-    """Return what became of every job, makers of files before their readers.
+    """Return what became of every job: makers of files before their readers, else by name.
 
     Rules that only collect files (``rule all``) do nothing and are left out.
     """
@@ -98,7 +98,8 @@ def outcomes(history: RunHistory) -> tuple[JobOutcome, ...]:
         if spec.kind == "norun" and not (job.record.outputs or spec.outputs):
             continue
         by_job.setdefault((spec.rule, tuple(sorted(spec.wildcards.items()))), []).append(job)
-    return _in_order([_outcome(history, tuple(jobs)) for jobs in by_job.values()])
+    jobs = (_outcome(history, tuple(attempts)) for attempts in by_job.values())
+    return _in_order(sorted(jobs, key=lambda job: job.label))
 
 
 def _in_order(jobs: list[JobOutcome]) -> tuple[JobOutcome, ...]:

@@ -13,6 +13,7 @@ from unittest.mock import ANY
 import pytest
 from recordings import CLEAN, LOOSE, Recording, study, study_again
 
+from snakemake_repro.backends import index_feeds
 from snakemake_repro.backends.index import Index, index_of, open_index
 from snakemake_repro.backends.index_tables import VERSION, pack, unpack
 from snakemake_repro.backends.journal import JournalStore, encode
@@ -109,6 +110,25 @@ def test_a_run_that_goes_on_is_seen_to_grow(tmp_path: Path) -> None:
     assert index.makers("b") == []
     run.job("second", writes={"b": "2"})
     assert _rules(open_index(tmp_path).makers("b")) == ["second"]
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 7])
+def test_reading_in_parts_comes_to_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    study(tmp_path)
+    study_again(tmp_path)
+    query = "SELECT uuid, at, status FROM attempt ORDER BY uuid"
+    open_index(tmp_path).run_ids()
+    expected = _rows(tmp_path, query)
+    (tmp_path / ".repro" / "index.sqlite").unlink()
+    monkeypatch.setattr(index_feeds, "_PART_LINES", lines)
+    told: list[int] = []
+    open_index(tmp_path, progress=lambda done, _: told.append(done)).run_ids()
+    assert _rows(tmp_path, query) == expected
+    assert len(expected) == 16
+    assert told == sorted(told)
+    assert len(told) > 10 // lines
 
 
 def test_a_torn_last_line_is_read_once_it_is_whole(tmp_path: Path) -> None:
