@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.operations.sync import pending, resolve_tracking_uri
+from snakemake_repro.recorder import start_recorder
+
 from snakemake_executor_plugin_ray.settings import (
     ENVIRONMENTS,
     MLFLOW_RUNS,
@@ -34,10 +37,8 @@ from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.session import Recording
-from snakemake_repro.operations.sync import pending, resolve_tracking_uri
 from snakemake_repro.records import Origin, Tier
 from snakemake_repro.records.tasks import Node, Task, TaskResult
-from snakemake_repro.recorder import start_recorder
 
 _DELIVERY_PATIENCE_S = 5.0
 _PROGRESS_S = 0.25

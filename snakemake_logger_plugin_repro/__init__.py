@@ -107,8 +107,11 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc] # the base class is unty
     def _give_up(self, exc: Exception) -> None:
         """Say once that the record is incomplete, and take no more events."""
         self._silent = True
+        # ours say what happened; of others the type may say more than the message
+        known = hasattr(exc, "hint")
+        reason = str(exc) if known else f"{type(exc).__name__}: {exc}"
+        text = f"The record of this run (--logger repro) is incomplete: {reason}"
         hint = getattr(exc, "hint", None)
-        text = f"The record of this run (--logger repro) is incomplete: {exc}"
         _logger().warning(text if hint is None else f"{text}\nHint: {hint}")
 
     @property

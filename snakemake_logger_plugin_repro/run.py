@@ -11,38 +11,30 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from snakemake_logger_plugin_repro.jobs import Composer, Running
 from snakemake_logger_plugin_repro.live import Temporaries, jobs_by_number
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.snakemake_jobs import Settings, Translator
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
 from snakemake_repro.logic import plain
-from snakemake_repro.logic.canonical import job_key
 from snakemake_repro.logic.redaction import Redactor, guess_secrets
 from snakemake_repro.operations.attempt import realise_host
 from snakemake_repro.operations.own_records import OwnRecords
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.records import (
-    Digest,
     EnvironmentSeen,
-    FileKind,
-    FileRecord,
     JobEnded,
     JobRecord,
     JobStatus,
     Origin,
-    Tier,
 )
 from snakemake_repro.records.tasks import Member, TaskResult
 
 _MAX_ERROR = 1_000
-_PASSING = frozenset(("pipe", "service"))
-"""Markers of outputs that exist only while other jobs use them."""
-
 _INTERRUPTED = re.compile(r"SIGINT|exit status 130\b")
 _BLIND_TO = (
     "recorded by Snakemake's process: files were read after each job, not where it ran",
@@ -80,7 +72,6 @@ class Run:
             StorageError: The record cannot be written.
         """
         self._workflow = workflow
-        self._temporaries = temporaries
         self._run_id = run_id
         self._clock = SystemClock()
         self._redact = Redactor({**guess_secrets(os.environ), **secrets_of(workflow)})
@@ -90,12 +81,18 @@ class Run:
         self._running: dict[int, Running] = {}
         self._attempts: dict[int, int] = {}
         self._jobs: dict[int, Any] = {}
-        self._outputs: dict[str, FileRecord] = {}
         self._last_error = ""
         self._made: set[str] = set()
         self._any_failed = self._interrupted = False
         host, environment = describe_host(), realise_host()
-        self._host, self._environment = host.id, environment.digest
+        self._composer = Composer(
+            workflow,
+            self._recording,
+            temporaries,
+            run_id=run_id,
+            host=host.id,
+            environment=environment.digest,
+        )
         run = describe_run(
             workflow,
             run_id=run_id,
@@ -128,7 +125,7 @@ class Run:
             # started again without having ended: it failed unheard, and is repeated
             self.job_failed(jobid, created)
         self._attempts[jobid] = self._attempts.get(jobid, 0) + 1
-        self._running[jobid] = Running(started=_utc(created), attempt=self._attempts[jobid])
+        self._running[jobid] = Running(started=created, attempt=self._attempts[jobid])
 
     def job_finished(self, jobid: int, created: float) -> None:
         """Take Snakemake's word that a job's outputs are accepted.
@@ -236,10 +233,6 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
     return Translator(
         workflow, settings, redact=redact, snakemake_argv=lambda _: (), known=lambda _: None
     )
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def _does_nothing(job: Any) -> bool:

@@ -7,14 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snakemake_repro.operations.sync import resolve_tracking_uri
+from snakemake_repro.recorder import start_recorder
+
 from snakemake_logger_plugin_repro.live import Temporaries, running_workflow
 from snakemake_logger_plugin_repro.run import Run
 from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.operations.standalone import end_abandoned_runs
-from snakemake_repro.operations.sync import resolve_tracking_uri
-from snakemake_repro.recorder import start_recorder
 
 if TYPE_CHECKING:
     from snakemake_logger_plugin_repro import LogHandlerSettings

@@ -162,7 +162,7 @@ class Tracking:
             self._scratch = tempfile.mkdtemp(prefix="repro-")
         except Exception as exc:  # noqa: BLE001 - whatever it is, the job is more important
             self._attempt = None
-            _warn(f"nothing is recorded: {exc}")
+            _warn(f"nothing is recorded: {_reason(exc)}")
             return
         self._path = os.path.join(self._scratch, "metrics.jsonl")  # noqa: PTH118
         ours = {_JOB: json.dumps(self._attempt.description), _METRICS: self._path}
@@ -185,7 +185,7 @@ class Tracking:
 
             start_recorder(attempt.workdir, attempt.tracking_uri)
         except Exception as exc:  # noqa: BLE001 - the job's own work is done
-            _warn(f"the record of this job is incomplete: {exc}")
+            _warn(f"the record of this job is incomplete: {_reason(exc)}")
         finally:
             if self._scratch is not None:
                 shutil.rmtree(self._scratch, ignore_errors=True)
@@ -236,7 +236,7 @@ def _check_name(name: Any) -> None:
         )
 
 
-def _plain(value: Any) -> Any:  # noqa: PLR0911 - one branch per type
+def _plain(value: Any) -> Any:
     """Return JSON for a value; what is not plain data is named by its type."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
@@ -259,6 +259,11 @@ def _lines(path: str | None) -> Any:
             return file.read().splitlines()
     except FileNotFoundError:
         return []
+
+
+def _reason(exc: Exception) -> str:
+    """Return what happened: our own errors say it, of others the type may say more."""
+    return str(exc) if hasattr(exc, "hint") else f"{type(exc).__name__}: {exc}"
 
 
 def _warn(message: str) -> None:

@@ -159,21 +159,27 @@ class Gateway:
     def _read(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
         """Dispatch what one gateway process says, then deal with its end."""
         while (frame := read_frame(stream)) is not None:
-            header, payload = frame
-            match header["op"]:
-                case "done":
-                    if self._settle(header["id"]):
-                        self._done(TaskResult.from_dict(json.loads(payload)))
-                case "lost":
-                    if self._settle(header["id"]):
-                        self._lost(header["id"], header["reason"])
-                case "ready":
-                    self._nodes = tuple(Node.from_dict(node) for node in header["nodes"])
-                    self._ready.set()
-                case "failed":
-                    self._error = ClusterError(header["message"], hint=header["hint"])
-                    self._ready.set()
+            self._take(*frame)
         stream.close()
+        self._bury(process)
+
+    def _take(self, header: Mapping[str, Any], payload: bytes) -> None:
+        match header["op"]:
+            case "done":
+                if self._settle(header["id"]):
+                    self._done(TaskResult.from_dict(json.loads(payload)))
+            case "lost":
+                if self._settle(header["id"]):
+                    self._lost(header["id"], header["reason"])
+            case "ready":
+                self._nodes = tuple(Node.from_dict(node) for node in header["nodes"])
+                self._ready.set()
+            case "failed":
+                self._error = ClusterError(header["message"], hint=header["hint"])
+                self._ready.set()
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Replace a process that ended by itself, and report its tasks as lost."""
         status = process.wait()
         with self._lock:
             if process.stdin is not None:

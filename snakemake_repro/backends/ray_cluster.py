@@ -34,9 +34,9 @@ _LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own switch for "one machine only": every server listens on loopback."""
 
 _CONNECT_ADVICE = "Check --ray-address and that the cluster's head is up (`ray status`)."
-_TOKEN_ADVICE = (
-    "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token and "
-    "put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
+_AUTHENTICATION_ADVICE = (
+    "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token "
+    "and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
 )
 _WORKER_PACKAGES = ("ray", "snakemake", "snakemake-executor-plugin-ray")
 
@@ -179,7 +179,7 @@ class RayCluster:
         except ray.exceptions.AuthenticationError as exc:
             raise ClusterError(
                 f"the Ray cluster at {address} refuses the token: {_first_line(exc)}",
-                hint=_TOKEN_ADVICE,
+                hint=_AUTHENTICATION_ADVICE,
             ) from exc
         except RuntimeError as exc:
             if "ersion mismatch" in str(exc):
@@ -189,12 +189,12 @@ class RayCluster:
                 ) from exc
             raise ClusterError(
                 f"cannot reach a Ray cluster at {address}: {_first_line(exc)}",
-                hint=f"{_CONNECT_ADVICE} {_TOKEN_ADVICE}",
+                hint=f"{_CONNECT_ADVICE} {_AUTHENTICATION_ADVICE}",
             ) from exc
         except (OSError, ValueError, ray.exceptions.RayError) as exc:
             raise ClusterError(
                 f"cannot reach a Ray cluster at {address}: {_first_line(exc)}",
-                hint=f"{_CONNECT_ADVICE} {_TOKEN_ADVICE}",
+                hint=f"{_CONNECT_ADVICE} {_AUTHENTICATION_ADVICE}",
             ) from exc
 
     def _check_workers(self) -> None:

@@ -267,7 +267,7 @@ class Translator:
         suffix = shell._process_suffix  # noqa: SLF001
         return Command(
             kind="shell",
-            text=" ".join((prefix, text, suffix)).strip(),
+            text=f"{prefix} {text} {suffix}".strip(),
             executable=str(executable),
             tmpdir=tmpdir,
             tmpdir_wanted=wanted,
@@ -513,7 +513,7 @@ def _builtin(value: Any) -> Any:
     if isinstance(value, AnnotatedString):
         return str(value)
     if isinstance(value, Namedlist):
-        if any(True for _ in value.keys()):
+        if list(value.keys()):
             raise plain.NotPlainError("a named list inside a list")
         return [_builtin(item) for item in value]
     if type(value) is list:

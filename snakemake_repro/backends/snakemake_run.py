@@ -75,7 +75,7 @@ def secrets_of(workflow: Any) -> dict[str, str]:
 def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iterator[Source]:
     """Yield the main source first, then modules and includes from elsewhere."""
     main = Path(workflow.main_snakefile)
-    included = [source for source in workflow.included]
+    included = list(workflow.included)
     local = [Path(_path(source)) for source in included if _is_local(source)]
     state = git_state(main.parent, used=[path for path in local if path.exists()], redact=redact)
     yield Source(

@@ -36,8 +36,7 @@ def run_uv(arguments: Sequence[str], *, what: str, text: str | None = None) -> s
         done = subprocess.run(
             [find_uv_bin(), *arguments],
             input=text,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
             env={**_environ(), **_index_settings()},

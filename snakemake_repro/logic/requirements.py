@@ -154,13 +154,10 @@ def parse_lock(text: str, *, name: str) -> PypiLock:
     header = {m["key"]: m["value"].strip() for m in map(_HEADER.fullmatch, text.splitlines()) if m}
     if header.get("repro-lock") != str(LOCK_FORMAT) or not {"spec", "python"} <= set(header):
         raise _unusable(name, f"expected the header of format {LOCK_FORMAT}")
-    packages = []
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    for line in body.replace("\\\n", " ").splitlines():
-        if line.strip():
-            packages.append(_package(line, name))
     return PypiLock(
-        spec=Digest.parse(header["spec"]), python=header["python"], packages=tuple(packages)
+        spec=Digest.parse(header["spec"]),
+        python=header["python"],
+        packages=tuple(_packages(text, name)),
     )
 
 
@@ -170,9 +167,7 @@ def parse_compiled(text: str, *, name: str) -> tuple[LockedPackage, ...]:
     Raises:
         EnvironmentSpecError: A requirement was resolved to something else than files of an index.
     """
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ")
-    packages = [_package(line, name) for line in joined.splitlines() if line.strip()]
+    packages = _packages(text, name)
     return tuple(sorted(packages, key=lambda p: (p.name, p.version, p.marker or "")))
 
 
@@ -194,6 +189,13 @@ def moved(
         for name in names
         if before.get(name) != after.get(name)
     )
+
+
+def _packages(text: str, name: str) -> list[LockedPackage]:
+    """Read the requirement lines of a lock, which may be continued with a backslash."""
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [_package(line, name) for line in joined.splitlines() if line.strip()]
 
 
 def _package(line: str, name: str) -> LockedPackage:

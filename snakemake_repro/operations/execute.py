@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from snakemake_repro.backends.agents import Agent, Ended
+from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
 from snakemake_repro.backends.clock import SystemClock
-from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.environments.shim import script_search_path
+from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.files import observe
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.journal import FileJournal
@@ -84,6 +84,37 @@ class _Prepared:
     stamps: Mapping[str, tuple[int, int, int]]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """Where a task runs: its working directory, its environment, what is known of its files."""
+
+    root: Path
+    store: Path
+    environment: RealisedEnvironment
+    cache: StatCache
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Course:
+    """How a task went; ``ended`` is ``None`` when it was interrupted."""
+
+    started: str
+    finished: str
+    ended: Ended | None
+    report: metrics.Report
+
+    @property
+    def status(self) -> JobStatus:
+        if self.ended is None:
+            return JobStatus.INTERRUPTED
+        return JobStatus.FAILED if self.ended.status else JobStatus.SUCCEEDED
+
+    @property
+    def error(self) -> str | None:
+        failed = self.ended is not None and self.ended.status != 0
+        return _describe(self.ended) if failed and self.ended is not None else None
+
+
 class _Node:
     """This worker process: its agents, its journal, the environments of its node."""
 
@@ -101,6 +132,8 @@ class _Node:
         """Run one task; every failure that is the job's or the node's becomes a result."""
         try:
             return self._run(task)
+        except AgentLostError:
+            raise  # a loss is repeated, not reported as the job's failure
         except ReproError as exc:
             return TaskResult(id=task.id, succeeded=False, error=exc.message, hint=exc.hint)
         except OSError as exc:
@@ -108,59 +141,62 @@ class _Node:
             return TaskResult(id=task.id, succeeded=False, error=f"{exc.strerror}{where}")
 
     def _run(self, task: Task) -> TaskResult:
-        root = Path(task.workdir)
+        place = self._place(task)
+        prepared = [_prepare(task, member, place) for member in task.members]
+        course = self._execute(task, place)
+        records = tuple(_record(task, item, place, course) for item in prepared)
+        self._write(task, records, place.environment)
+        if course.ended is None:
+            raise KeyboardInterrupt
+        return TaskResult(
+            id=task.id,
+            succeeded=course.status is JobStatus.SUCCEEDED,
+            jobs=records,
+            environment=place.environment.record,
+            error=course.error,
+            tail=_tail(place.root / task.log) if course.error else None,
+            known=place.cache.to_json(),
+        )
+
+    def _place(self, task: Task) -> _Place:
         store = Path(task.environment_store) if task.environment_store else default_root()
         environments = self._environments.setdefault(store, NodeEnvironments(store))
-        environment = environments.realise(task.environment)
-        cache = StatCache.from_json(task.known or [])
-        prepared = [self._prepare(task, member, environment, cache) for member in task.members]
-        log = root / task.log
+        return _Place(
+            root=Path(task.workdir),
+            store=store,
+            environment=environments.realise(task.environment),
+            cache=StatCache.from_json(task.known or []),
+        )
+
+    def _execute(self, task: Task, place: _Place) -> _Course:
+        """Run the job's process to its end, or to its interruption."""
+        log = place.root / task.log
         log.parent.mkdir(parents=True, exist_ok=True)
         started = _clock.now()
         with _scratch() as scratch:
             reports = scratch / "metrics.jsonl"
-            env = self._variables(task, environment, reports)
+            env = self._variables(task, place.environment, reports)
             command = _localise(task.command, env, scratch)
-            interrupted = False
             try:
-                ended = self._start(task, command, environment, env, log, store)
+                ended: Ended | None = self._start(task, command, place, env)
             except KeyboardInterrupt:
-                interrupted, ended = True, None
+                ended = None
             report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
-        finished = _clock.now()
-        records = tuple(
-            self._record(task, item, environment, cache, started, finished, ended, log, report)
-            for item in prepared
-        )
-        self._write(task, records, environment)
-        if interrupted:
-            raise KeyboardInterrupt
-        assert ended is not None
-        succeeded = ended.status == 0
-        return TaskResult(
-            id=task.id,
-            succeeded=succeeded,
-            jobs=records,
-            environment=environment.record,
-            error=None if succeeded else _describe(ended),
-            tail=None if succeeded else _tail(log),
-            known=cache.to_json(),
-        )
+        return _Course(started=started, finished=_clock.now(), ended=ended, report=report)
 
-    def _prepare(
-        self, task: Task, member: Member, environment: RealisedEnvironment, cache: StatCache
-    ) -> _Prepared:
-        root = Path(task.workdir)
-        if not task.record:
-            return _Prepared(member=member, spec=member.spec, stamps={})
-        inputs = tuple(
-            observe(root / file.path, root=root, name=file.name, flags=file.flags, cache=cache)
-            for file in member.spec.inputs
+    def _start(self, task: Task, command: Command, place: _Place, env: Mapping[str, str]) -> Ended:
+        log = place.root / task.log
+        if command.kind == "shell":
+            return self._shells.run(command, cwd=place.root, env=env, log=log)
+        pinned = task.environment.kind is not EnvironmentKind.HOST
+        return self._calls.run(
+            command,
+            cwd=place.root,
+            env=env,
+            log=log,
+            python=place.environment.python if pinned else None,
+            search_path=script_search_path(place.store) if pinned else None,
         )
-        spec = dataclasses.replace(
-            member.spec, inputs=inputs, environment=environment.record.digest
-        )
-        return _Prepared(member=member, spec=spec, stamps=_stamps(root, inputs))
 
     def _variables(
         self, task: Task, environment: RealisedEnvironment, reports: Path
@@ -186,86 +222,6 @@ class _Node:
         env["REPRO_JOB"] = json.dumps(description)
         env["REPRO_METRICS"] = str(reports)
         return env
-
-    def _start(
-        self,
-        task: Task,
-        command: Command,
-        environment: RealisedEnvironment,
-        env: Mapping[str, str],
-        log: Path,
-        store: Path,
-    ) -> Ended:
-        cwd = Path(task.workdir)
-        if command.kind == "shell":
-            return self._shells.run(command, cwd=cwd, env=env, log=log)
-        pinned = task.environment.kind is not EnvironmentKind.HOST
-        return self._calls.run(
-            command,
-            cwd=cwd,
-            env=env,
-            log=log,
-            python=environment.python if pinned else None,
-            search_path=script_search_path(store) if pinned else None,
-        )
-
-    def _record(
-        self,
-        task: Task,
-        item: _Prepared,
-        environment: RealisedEnvironment,
-        cache: StatCache,
-        started: str,
-        finished: str,
-        ended: Ended | None,
-        log: Path,
-        report: metrics.Report,
-    ) -> JobRecord:
-        root = Path(task.workdir)
-        succeeded = ended is not None and ended.status == 0
-        status = JobStatus.SUCCEEDED if succeeded else JobStatus.FAILED
-        if ended is None:
-            status = JobStatus.INTERRUPTED
-        outputs: tuple[FileRecord, ...] = ()
-        integrity: tuple[str, ...] = ()
-        log_record = None
-        if task.record:
-            if succeeded:
-                outputs = tuple(
-                    observe(
-                        root / file.path, root=root, name=file.name, flags=file.flags, cache=cache
-                    )
-                    for file in item.spec.outputs
-                )
-            log_record = observe(log, root=root)
-            integrity = (*_changed(root, item), *report.problems)
-        return JobRecord(
-            id=item.member.id,
-            run_id=task.run_id,
-            jobid=item.member.jobid,
-            attempt=task.attempt,
-            resubmission=task.resubmission,
-            spec=item.spec,
-            key=job_key(item.spec) if task.record else None,
-            status=status,
-            origin=Origin.RAY,
-            tier=task.tier,
-            started=started,
-            finished=finished,
-            exit_code=None if ended is None else ended.status,
-            error=None if ended is None or succeeded else _describe(ended),
-            outputs=outputs,
-            log=log_record,
-            host=describe_host().id,
-            resources=item.member.resources,
-            use=None if ended is None else ended.use,
-            metrics=report.metrics,
-            params_reported=report.params,
-            seeds=report.seeds,
-            tags=report.tags,
-            integrity=integrity,
-            group=task.group,
-        )
 
     def _write(
         self, task: Task, records: tuple[JobRecord, ...], environment: RealisedEnvironment
@@ -297,6 +253,64 @@ class _Node:
             yield EnvironmentSeen(
                 run_id=task.run_id, at=_clock.now(), environment=environment.record
             )
+
+
+def _prepare(task: Task, member: Member, place: _Place) -> _Prepared:
+    """Complete a member's spec with the digests of its inputs and its environment."""
+    if not task.record:
+        return _Prepared(member=member, spec=member.spec, stamps={})
+    inputs = _observed(member.spec.inputs, place)
+    spec = dataclasses.replace(
+        member.spec, inputs=inputs, environment=place.environment.record.digest
+    )
+    return _Prepared(member=member, spec=spec, stamps=_stamps(place.root, inputs))
+
+
+def _record(task: Task, item: _Prepared, place: _Place, course: _Course) -> JobRecord:
+    """Describe what became of one member."""
+    ended, report = course.ended, course.report
+    succeeded = course.status is JobStatus.SUCCEEDED
+    recorded = task.record
+    return JobRecord(
+        id=item.member.id,
+        run_id=task.run_id,
+        jobid=item.member.jobid,
+        attempt=task.attempt,
+        resubmission=task.resubmission,
+        spec=item.spec,
+        key=job_key(item.spec) if recorded else None,
+        status=course.status,
+        origin=Origin.RAY,
+        tier=task.tier,
+        started=course.started,
+        finished=course.finished,
+        exit_code=None if ended is None else ended.status,
+        error=course.error,
+        outputs=_observed(item.spec.outputs, place) if recorded and succeeded else (),
+        log=observe(place.root / task.log, root=place.root) if recorded else None,
+        host=describe_host().id,
+        resources=item.member.resources,
+        use=None if ended is None else ended.use,
+        metrics=report.metrics,
+        params_reported=report.params,
+        seeds=report.seeds,
+        tags=report.tags,
+        integrity=(*_changed(place.root, item), *report.problems),
+        group=task.group,
+    )
+
+
+def _observed(files: tuple[FileRecord, ...], place: _Place) -> tuple[FileRecord, ...]:
+    return tuple(
+        observe(
+            place.root / file.path,
+            root=place.root,
+            name=file.name,
+            flags=file.flags,
+            cache=place.cache,
+        )
+        for file in files
+    )
 
 
 def _job_environ() -> dict[str, str]:

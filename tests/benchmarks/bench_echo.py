@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import ray_cluster  # noqa: E402 - a script beside the package
+from clusters import ray_cluster
 
 SNAKEFILE = """
 rule all:

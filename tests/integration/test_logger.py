@@ -19,7 +19,7 @@ from snakemake_repro.records import Digest, FileKind, JobState, JobStatus, Origi
 pytestmark = pytest.mark.integration
 
 _LOGGER = ("--logger", "repro")
-_SECRET = "hunter2-hunter2"  # noqa: S105
+_SECRET = "hunter2-hunter2"
 _SNAKEFILE = """
     rule all:
         input: "out/c.txt", "out/s.txt", "out/flaky.txt", "out/t.txt"

@@ -16,7 +16,7 @@ from snakemake_repro.records import Digest, FileKind, JobState, JobStatus, Origi
 
 pytestmark = pytest.mark.integration
 
-_SECRET = "hunter2-hunter2"  # noqa: S105
+_SECRET = "hunter2-hunter2"
 _SNAKEFILE = """
     rule all:
         input: "out/a.json", "out/b.json"
@@ -228,7 +228,7 @@ def test_secrets_do_not_reach_the_record(lonely: Workspace) -> None:
         env={"API_TOKEN": _SECRET, "LAB_ACCESS": other},
     )  # fmt: skip
     record = lonely.jobs("train")[0].record
-    assert record.params_reported["token"] == "<redacted API_TOKEN>"  # noqa: S105
+    assert record.params_reported["token"] == "<redacted API_TOKEN>"
     assert record.tags["odd"] == "<redacted LAB_ACCESS>"
     assert "# <redacted API_TOKEN>" in str(lonely.history.run.sources[0].git)
     files = [path for path in (lonely.root / ".repro").rglob("*") if path.is_file()]

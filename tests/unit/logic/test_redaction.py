@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from snakemake_repro.logic.redaction import Redactor, guess_secrets, strip_credentials
 
-_SECRET = "p@ss w/rd'\"+%\\ü"  # noqa: S105
+_SECRET = "p@ss w/rd'\"+%\\ü"
 _KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n  hkiG9w0BAQEFAASC\n-----END KEY-----\n"
 
 

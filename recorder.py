@@ -1,1 +1,0 @@
-def start_recorder(w,u): pass
