@@ -34,6 +34,11 @@ def journal_root(workdir: Path) -> Path:
     return store_root(workdir) / "journal"
 
 
+def host_in_name() -> str:
+    """Return this machine's name as it stands in the names of journal files."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
+
+
 def encode(entry: Entry) -> bytes:
     """Return the entry's line, newline included."""
     text = json.dumps(entry.to_line(), separators=(",", ":"), ensure_ascii=True)
@@ -52,8 +57,7 @@ class FileJournal:
             writer: What kind of writer (``driver``, ``worker``, ...); host, pid and a random
                 part are added.
         """
-        host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
-        name = f"{writer}-{host}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        name = f"{writer}-{host_in_name()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         self._path = journal_root(workdir) / run_id / name
         self._fd: int | None = None
 

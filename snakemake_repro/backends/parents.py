@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from snakemake_repro.backends.journal import store_root
 from snakemake_repro.errors import StorageError
 
 _PATIENCE_S = 60.0
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _INNER_MODES = ("subprocess", "remote")
 _START_FIELD = 19
 """Of ``/proc/<pid>/stat`` after the command name: start time in clock ticks, see proc(5)."""
@@ -51,7 +53,15 @@ class Process:
     def alive(self) -> bool:
         """Whether it still runs."""
         found = _look(self.pid)
-        return found is not None and found[0].start == self.start
+        if found is not None:
+            return found[0].start == self.start
+        try:
+            os.kill(self.pid, 0)
+        except PermissionError:
+            return True  # somebody else's, in a /proc that hides it
+        except ProcessLookupError:
+            return False
+        return False  # a zombie
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,9 +220,10 @@ def _read(path: Path) -> Parent | None:
     """Return what a file names; one that is missing or damaged names nothing."""
     try:
         data = json.loads(path.read_bytes())
-        return Parent(run_id=str(data["run_id"]), leader=str(data["leader"]))
+        parent = Parent(run_id=str(data["run_id"]), leader=str(data["leader"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+    return parent if _RUN_ID.fullmatch(parent.run_id) else None
 
 
 def _ancestors() -> Iterator[Process]:

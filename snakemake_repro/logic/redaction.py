@@ -21,10 +21,13 @@ _NAMED_SECRET = re.compile(
     re.IGNORECASE,
 )
 _NOT_SECRET = frozenset(("PWD", "OLDPWD"))
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^\s/?#'\"<>]*)@")
+# lengths are bounded, so that a text of any length takes linear time
+_USERINFO = re.compile(
+    r"(?<![A-Za-z0-9])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30})://(?P<user>[^\s/?#'\"<>]*)@"
+)
 _QUERY = re.compile(
-    r"(?P<key>[?&](?:[\w.-]*(?:token|secret|password|passwd|signature|credential|api_?key|"
-    r"access_?key)[\w.-]*|sig)=)[^&\s#'\"<>]+",
+    r"(?P<key>[?&](?:[\w.-]{0,64}(?:token|secret|password|passwd|signature|credential|api_?key|"
+    r"access_?key)[\w.-]{0,64}|sig)=)[^&\s#'\"<>]+",
     re.IGNORECASE,
 )
 _LOGIN_SCHEMES = ("ssh", "git+ssh", "ssh+git", "sftp", "rsync")

@@ -165,11 +165,14 @@ def test_a_run_that_could_not_begin_is_begun_by_the_next(tmp_path: Path) -> None
     assert len(begun) == 1
 
 
-def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content", ['{"run_id": ', "[]", '{"run_id": "../../etc", "leader": "wrapper"}', "\xff"]
+)
+def test_a_damaged_file_is_written_anew(tmp_path: Path, content: str) -> None:
     parents = Parents(tmp_path, "host")
     parents.join(this_process(), leader="wrapper", begin=lambda _: None)
     [name] = _files(tmp_path)
-    (tmp_path / ".repro" / "parents" / name).write_text('{"run_id": ')
+    (tmp_path / ".repro" / "parents" / name).write_text(content)
     begun: list[str] = []
     parents.join(this_process(), leader="logger", begin=begun.append)
     assert len(begun) == 1

@@ -133,3 +133,10 @@ def test_secrets_are_guessed_by_the_names_of_variables() -> None:
     environ = dict.fromkeys([*secret, *plain], value)
     assert set(guess_secrets(environ)) == set(secret)
     assert guess_secrets({"GITHUB_TOKEN": "short"}) == {}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", ["x", "a.", "a://", "?token", "&a=", "://u:p@"])
+def test_a_text_of_any_length_takes_linear_time(piece: str) -> None:
+    text = piece * (2_000_000 // len(piece))
+    assert Redactor({"A": "hunter2"}).text(f"{text} hunter2").endswith(" <redacted A>")

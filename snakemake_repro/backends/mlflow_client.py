@@ -1,0 +1,121 @@
+"""The MLflow client: made quiet, made impatient, its exceptions made ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from snakemake_repro.errors import TrackingError
+from snakemake_repro.logic.redaction import strip_credentials
+
+_DEFAULT_STORE = "mlflow.db"
+_DEFAULT_ARTIFACTS = "mlruns"
+_SQLITE = "sqlite:///"
+_FRESH_STORE_PATIENCE_S = 120
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def resolve_tracking_uri(explicit: str | None, environ: Mapping[str, str], workdir: Path) -> str:
+    """Return where runs go: as told, as MLflow is told, or MLflow's own store in the directory.
+
+    MLflow without configuration keeps ``mlflow.db`` in the current directory, or goes on with a
+    file store ``mlruns`` that is there from earlier; a bare ``mlflow ui`` shows the same.
+    """
+    uri = explicit or environ.get("MLFLOW_TRACKING_URI")
+    if uri:
+        relative = uri.startswith(_SQLITE) and not uri.startswith(f"{_SQLITE}/")
+        return f"{_SQLITE}{workdir / uri.removeprefix(_SQLITE)}" if relative else uri
+    if _is_file_store(workdir / _DEFAULT_ARTIFACTS) and not (workdir / _DEFAULT_STORE).exists():
+        return str(workdir / _DEFAULT_ARTIFACTS)
+    return f"{_SQLITE}{workdir / _DEFAULT_STORE}"
+
+
+def connect(uri: str) -> Any:
+    """Return an ``MlflowClient``; a fresh SQLite store is made by one process at a time.
+
+    Raises:
+        TrackingError: The store cannot be reached.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with translated(uri):
+        from mlflow import MlflowClient
+
+        with _one_at_a_time(uri):
+            client = MlflowClient(tracking_uri=uri)
+            # several processes that open a new store at once break its migration
+            client.search_experiments(max_results=1)
+    return client
+
+
+@contextmanager
+def translated(uri: str) -> Iterator[None]:
+    """Raise ``TrackingError`` for what MLflow, its database or its transport raise."""
+    try:
+        yield
+    except TrackingError:
+        raise
+    except Exception as exc:
+        if not _is_foreign(exc):
+            raise
+        reason = str(exc).strip().splitlines() or [type(exc).__name__]
+        raise TrackingError(
+            f"the MLflow store at {strip_credentials(uri)} cannot be used: "
+            f"{strip_credentials(reason[0])[:400]}",
+            hint="The record is safe in .repro; `repro sync` delivers it when the store is back.",
+        ) from exc
+
+
+def artifact_root(uri: str) -> str | None:
+    """Return where artifacts of a new experiment belong, or ``None`` to leave it to the store.
+
+    A bare ``mlflow ui`` serves ``mlruns`` beside the database; the client would take the current
+    directory of this process.
+    """
+    if not uri.startswith(_SQLITE):
+        return None
+    return (Path(uri.removeprefix(_SQLITE)).parent / _DEFAULT_ARTIFACTS).as_uri()
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    database = Path(uri.removeprefix(_SQLITE))
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{database}.lock", timeout=_FRESH_STORE_PATIENCE_S):
+            yield
+    except Timeout as exc:
+        raise TrackingError(f"{database} is locked by another process") from exc
+
+
+def _is_foreign(exc: Exception) -> bool:
+    modules = {base.__module__.partition(".")[0] for base in type(exc).__mro__}
+    return isinstance(exc, OSError) or bool(
+        modules & {"mlflow", "sqlalchemy", "requests", "urllib3", "alembic"}
+    )
+
+
+def _is_file_store(directory: Path) -> bool:
+    """Tell whether MLflow would go on with a file store there, by its own rule."""
+    try:
+        return any((entry / "meta.yaml").exists() for entry in directory.iterdir())
+    except OSError:
+        return False

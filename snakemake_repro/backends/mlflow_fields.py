@@ -1,0 +1,195 @@
+"""What MLflow is told of a run and of a job: names, tags, parameters, metrics, within its limits.
+
+Limits (``mlflow.utils.validation``): 100 parameters or tags and 1,000 metrics in one request, 6,000
+characters in a parameter, 5,000 in a tag, 250 in a name, 36 in a dataset's digest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from snakemake_repro.logic.history import JobHistory, RunHistory
+from snakemake_repro.records import FileKind, FileRecord, GitState, JobState, JobStatus, Json
+
+ATTEMPT_TAG = "repro.attempt_id"
+RUN_TAG = "repro.run_id"
+DIGEST_LENGTH = 36
+_MAX_PARAM = 6000
+_MAX_TAG = 5000
+_MAX_NAME = 250
+_UNNAMEABLE = re.compile(r"[^\w./ :-]")
+_NOTE = " [cut: the complete value is in the record]"
+
+
+def milliseconds(time: str | None) -> int | None:
+    """Return a record's time as MLflow counts it, in milliseconds since the epoch."""
+    return None if time is None else int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+def name_of(text: str) -> str:
+    """Return a text as a name that MLflow accepts."""
+    return _UNNAMEABLE.sub("_", text)[:_MAX_NAME]
+
+
+def run_status(history: RunHistory) -> str:
+    """Return MLflow's status of a workflow run that is over."""
+    if history.end is None or history.end.status == "interrupted":
+        return "KILLED"
+    return "FINISHED" if history.end.status == "succeeded" else "FAILED"
+
+
+def job_status(job: JobHistory) -> str:
+    """Return MLflow's status of an attempt."""
+    if job.state is JobState.INTERRUPTED or job.record.status is JobStatus.INTERRUPTED:
+        return "KILLED"
+    if job.state is JobState.REJECTED or job.record.status is not JobStatus.SUCCEEDED:
+        return "FAILED"
+    return "FINISHED"
+
+
+def run_tags(history: RunHistory) -> dict[str, str]:
+    """Return the tags of a workflow run."""
+    run = history.run
+    git = run.sources[0].git if run.sources else None
+    tags = {
+        RUN_TAG: run.id,
+        "repro.kind": "workflow",
+        "repro.command": " ".join(run.command),
+        "repro.snakefile": run.snakefile or "",
+        "repro.executor": run.executor or "",
+        "repro.targets": " ".join(run.targets),
+        "repro.status": "running" if history.end is None else history.end.status,
+        "mlflow.user": run.user or "",
+        "mlflow.source.name": run.snakefile or run.name,
+        "mlflow.source.type": "PROJECT",
+        **{f"repro.version.{name}": version for name, version in run.versions.items()},
+        **_git_tags(git),
+    }
+    return _within(tags)
+
+
+def run_params(history: RunHistory) -> dict[str, str]:
+    """Return the parameters of a workflow run: its configuration."""
+    return _params("config", history.run.config)
+
+
+def job_name(job: JobHistory) -> str:
+    """Return how MLflow lists an attempt: rule and wildcards."""
+    spec = job.record.spec
+    wildcards = " ".join(f"{name}={value}" for name, value in spec.wildcards.items())
+    return f"{spec.rule} {wildcards}".strip()[:_MAX_NAME]
+
+
+def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
+    """Return the tags of an attempt, among them what answers "which run made this digest"."""
+    record, spec = job.record, job.record.spec
+    environment = history.environments.get(str(spec.environment))
+    run = history.run
+    git = run.sources[0].git if run.sources else None
+    tags = {
+        ATTEMPT_TAG: record.id,
+        RUN_TAG: run.id,
+        "repro.kind": "job",
+        "repro.rule": spec.rule,
+        "repro.wildcards": json.dumps(dict(spec.wildcards)),
+        "repro.job_key": str(record.key or ""),
+        "repro.state": job.state.value,
+        "repro.status": record.status.value,
+        "repro.origin": record.origin.value,
+        "repro.tier": record.tier.value,
+        "repro.attempt": str(record.attempt),
+        "repro.host": _host(history, record.host),
+        "repro.error": record.error or job.reason or "",
+        "repro.command": spec.command or "",
+        "repro.source": spec.source_name or "",
+        "repro.code": str(spec.code or ""),
+        "mlflow.user": run.user or "",
+        "mlflow.source.name": run.snakefile or run.name,
+        **_git_tags(git),
+        **{f"repro.tag.{name_of(name)}": value for name, value in record.tags.items()},
+    }
+    if environment is not None:
+        tags |= {
+            "repro.environment": environment.name,
+            "repro.environment.kind": environment.kind.value,
+            "repro.environment.digest": str(environment.digest),
+            "repro.environment.pinned": str(environment.pinned).lower(),
+        }
+    for index, file in enumerate(f for f in record.outputs if f.digest is not None):
+        tags[f"repro.output.{index}"] = f"{file.path} {file.digest}"
+        if file.digest is not None:
+            tags[f"repro.sha256.{file.digest.value[:DIGEST_LENGTH]}"] = file.path
+    return _within(tags)
+
+
+def job_params(job: JobHistory) -> dict[str, str]:
+    """Return the parameters of an attempt: the rule's, what its code reported, seeds, threads."""
+    spec = job.record.spec
+    named = {
+        str(name) if name is not None else f"params.{index}": value
+        for index, (name, value) in enumerate(spec.params)
+    }
+    params = {"threads": str(spec.threads), **_params("", named)}
+    params |= _params("", job.record.params_reported)
+    return params | {f"seed.{name_of(k)}": str(v) for k, v in job.record.seeds.items()}
+
+
+def job_metrics(job: JobHistory) -> Iterator[tuple[str, float, int, int]]:
+    """Yield name, value, timestamp and step of what an attempt reported and used."""
+    record = job.record
+    for metric in record.metrics:
+        yield name_of(metric.name), metric.value, metric.timestamp, metric.step
+    when = milliseconds(record.finished) or 0
+    if record.use is not None:
+        for name, value in record.use.to_dict().items():
+            yield f"use.{name}", float(value), when, 0
+
+
+def datasets(job: JobHistory) -> Iterator[tuple[str, FileRecord]]:
+    """Yield context and file of an attempt's inputs and outputs that have a digest."""
+    for context, files in (("input", job.record.spec.inputs), ("output", job.record.outputs)):
+        for file in files:
+            if file.digest is not None and file.kind in (FileKind.FILE, FileKind.DIRECTORY):
+                yield context, file
+
+
+def _git_tags(git: GitState | None) -> dict[str, str]:
+    if git is None:
+        return {"repro.git": "not under git"}
+    return {
+        "mlflow.source.git.commit": git.commit or "",
+        "mlflow.source.git.branch": git.branch or "",
+        "mlflow.source.git.repoURL": git.url or "",
+        "repro.git.tree": git.tree or "",
+        "repro.git.dirty": str(git.dirty).lower(),
+        "repro.git.diff": str(git.diff_digest or ""),
+    }
+
+
+def _host(history: RunHistory, host_id: str | None) -> str:
+    host = history.hosts.get(host_id or "")
+    return host.name if host is not None else host_id or ""
+
+
+def _params(prefix: str, data: Mapping[str, Json]) -> dict[str, str]:
+    """Flatten nested values into dotted names."""
+    found: dict[str, str] = {}
+    for name, value in data.items():
+        path = f"{prefix}.{name}" if prefix else str(name)
+        if isinstance(value, Mapping) and value:
+            found |= _params(path, value)
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found[name_of(path)] = _cut(text, _MAX_PARAM)
+    return found
+
+
+def _within(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name_of(name): _cut(value, _MAX_TAG) for name, value in tags.items() if value != ""}
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - len(_NOTE)] + _NOTE
