@@ -10,9 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from snakemake_repro.operations.sync import pending, resolve_tracking_uri
-from snakemake_repro.recorder import start_recorder
-
 from snakemake_executor_plugin_ray.settings import (
     ENVIRONMENTS,
     MLFLOW_RUNS,
@@ -37,6 +34,8 @@ from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.session import Recording
+from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
+from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import Origin, Tier
 from snakemake_repro.records.tasks import Node, Task, TaskResult
 
@@ -257,7 +256,7 @@ class Run:
                 redact=self._redact,
                 executor="ray",
                 experiment=self._settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME"),
-                tracking_uri=uri,
+                tracking_uri=recorded_uri(uri, self._workdir),
                 mlflow_runs=self._settings.mlflow_runs,
             )
             self._recording.start(run, host)

@@ -54,7 +54,7 @@ class Run:
         run_id: str,
         workdir: Path,
         experiment: str | None,
-        tracking_uri: str,
+        tracking_uri: str | None,
         mlflow_runs: str,
     ) -> None:
         """Write the beginning.

@@ -7,15 +7,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snakemake_repro.operations.sync import resolve_tracking_uri
-from snakemake_repro.recorder import start_recorder
-
 from snakemake_logger_plugin_repro.live import Temporaries, running_workflow
 from snakemake_logger_plugin_repro.run import Run
 from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.operations.standalone import end_abandoned_runs
+from snakemake_repro.operations.sync import recorded_uri, resolve_tracking_uri
+from snakemake_repro.recorder import start_recorder
 
 if TYPE_CHECKING:
     from snakemake_logger_plugin_repro import LogHandlerSettings
@@ -103,7 +102,7 @@ class Witness:
             run_id=self._run_id,
             workdir=self._workdir,
             experiment=self._settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME"),
-            tracking_uri=uri,
+            tracking_uri=recorded_uri(uri, self._workdir),
             mlflow_runs=self._settings.mlflow_runs,
         )
         start_recorder(self._workdir, uri)

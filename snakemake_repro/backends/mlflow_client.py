@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ _DEFAULT_ARTIFACTS = "mlruns"
 _SQLITE = "sqlite:///"
 _FRESH_STORE_PATIENCE_S = 120
 _QUIET = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -43,6 +46,15 @@ def resolve_tracking_uri(explicit: str | None, environ: Mapping[str, str], workd
     return f"{_SQLITE}{workdir / _DEFAULT_STORE}"
 
 
+def recorded_uri(uri: str, workdir: Path) -> str | None:
+    """Return the URI as a run's record keeps it.
+
+    The store in the working directory is left out: it moves with the directory.
+    """
+    own = uri == resolve_tracking_uri(None, {}, workdir)
+    return None if own else strip_credentials(uri)
+
+
 def connect(uri: str) -> Any:
     """Return an ``MlflowClient``; a fresh SQLite store is made by one process at a time.
 
@@ -51,11 +63,11 @@ def connect(uri: str) -> Any:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     with translated(uri):
         from mlflow import MlflowClient
 
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         with _one_at_a_time(uri):
             client = MlflowClient(tracking_uri=uri)
             # several processes that open a new store at once break its migration
@@ -100,10 +112,16 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
     database = Path(uri.removeprefix(_SQLITE))
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{database}.lock", timeout=_FRESH_STORE_PATIENCE_S):
+        with FileLock(_lock_of(database), timeout=_FRESH_STORE_PATIENCE_S):
             yield
     except Timeout as exc:
         raise TrackingError(f"{database} is locked by another process") from exc
+
+
+def _lock_of(database: Path) -> Path:
+    """Return a lock outside the user's directory: it concerns processes of this machine only."""
+    digest = hashlib.sha256(os.fsencode(database)).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"repro-mlflow-{os.getuid()}-{digest}.lock")
 
 
 def _is_foreign(exc: Exception) -> bool:

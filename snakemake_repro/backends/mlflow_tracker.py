@@ -38,6 +38,7 @@ class MlflowTracker:
         self._uri = uri
         self._client = connect(uri)
         self._parents: dict[str, tuple[str, str]] = {}
+        self._jobs: dict[str, dict[str, str]] = {}
 
     def begin(self, history: RunHistory) -> str:
         """Make sure the workflow run exists; return its MLflow run id."""
@@ -49,9 +50,12 @@ class MlflowTracker:
         with translated(self._uri):
             experiment, parent = self._parent(history)
             jobs = {job.record.id: job for job in history.jobs}
-            known = self._known(experiment, history.run.id, set(job_ids))
+            if history.run.id not in self._jobs:
+                self._jobs[history.run.id] = self._known(experiment, history.run.id)
+            known = self._jobs[history.run.id]
             for job_id in job_ids:
-                self._put(history, jobs[job_id], experiment, parent, known.get(job_id))
+                existing = known.get(job_id)
+                known[job_id] = self._put(history, jobs[job_id], experiment, parent, existing)
 
     def put_lineage(self, history: RunHistory, part: str, lines: Iterable[bytes]) -> None:
         """Deliver journal lines as one compressed artifact; the same name is written over."""
@@ -108,8 +112,8 @@ class MlflowTracker:
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
-    def _known(self, experiment: str, run_id: str, wanted: set[str]) -> dict[str, str]:
-        """Return the MLflow runs of attempts that are there already."""
+    def _known(self, experiment: str, run_id: str) -> dict[str, str]:
+        """Return the MLflow runs of attempts that are there already; asked once per process."""
         query = f"tags.`{fields.RUN_TAG}` = '{run_id}' and tags.`repro.kind` = 'job'"
         found: dict[str, str] = {}
         token = None
@@ -117,7 +121,7 @@ class MlflowTracker:
             page = self._client.search_runs([experiment], query, max_results=1000, page_token=token)
             for run in page:
                 attempt = run.data.tags.get(fields.ATTEMPT_TAG)
-                if attempt in wanted:
+                if attempt is not None:
                     found[attempt] = run.info.run_id
             token = page.token
             if not token:
@@ -130,7 +134,7 @@ class MlflowTracker:
         experiment: str,
         parent: str,
         existing: str | None,
-    ) -> None:
+    ) -> str:
         record = job.record
         tags = {**fields.job_tags(history, job), _PARENT_TAG: parent}
         run_id = existing
@@ -153,6 +157,7 @@ class MlflowTracker:
             status=fields.job_status(job),
             end_time=fields.milliseconds(record.finished or record.started),
         )
+        return run_id
 
     def _log(
         self,

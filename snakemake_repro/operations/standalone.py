@@ -22,7 +22,7 @@ from snakemake_repro.backends.snakemake_script import Script, resources_of, spec
 from snakemake_repro.errors import NotFoundError, RecordError
 from snakemake_repro.logic.redaction import Redactor, guess_secrets
 from snakemake_repro.operations.attempt import WRITER, Attempt
-from snakemake_repro.operations.sync import resolve_tracking_uri
+from snakemake_repro.operations.sync import recorded_uri, resolve_tracking_uri
 from snakemake_repro.records import JobRecord, JobSpec, JobStatus, RunEnd, RunEnded, RunStarted
 
 _clock = SystemClock()
@@ -62,7 +62,7 @@ def begin(snakemake: Any, script_names: Mapping[str, Any]) -> Attempt:
             config=None if snakemake is None else snakemake.config,
             script=script.path,
             experiment=os.environ.get("MLFLOW_EXPERIMENT_NAME"),
-            tracking_uri=tracking_uri,
+            tracking_uri=recorded_uri(tracking_uri, workdir),
         )
         journal = FileJournal(workdir, run_id, WRITER)
         try:

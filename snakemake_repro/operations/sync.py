@@ -11,14 +11,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from snakemake_repro.backends.journal import store_root
-from snakemake_repro.backends.mlflow_client import resolve_tracking_uri
+from snakemake_repro.backends.mlflow_client import recorded_uri, resolve_tracking_uri
 from snakemake_repro.errors import RecordError
 from snakemake_repro.interfaces import Tracker
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.operations.deliver import deliver, outstanding
 
-__all__ = ["Pending", "SyncResult", "Trackers", "pending", "resolve_tracking_uri", "sync"]
+__all__ = [
+    "Pending",
+    "SyncResult",
+    "Trackers",
+    "pending",
+    "recorded_uri",
+    "resolve_tracking_uri",
+    "sync",
+]
 
 _POLL_S = 0.25
 
@@ -80,7 +88,7 @@ class Trackers:
         # the recorded one lacks the credentials that the current one may have
         if self._explicit or not recorded or strip_credentials(current) == recorded:
             return current
-        return recorded
+        return resolve_tracking_uri(recorded, {}, self._workdir)
 
 
 def pending(workdir: Path) -> Pending:
