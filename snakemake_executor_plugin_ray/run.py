@@ -40,6 +40,8 @@ from snakemake_repro.records import Origin, Tier
 from snakemake_repro.records.tasks import Node, Task, TaskResult
 
 _DELIVERY_PATIENCE_S = 5.0
+_SOON_DELIVERED = 100
+"""More attempts than this do not reach MLflow within our patience."""
 _PROGRESS_S = 0.25
 _WIDE_DAG = 1_000
 
@@ -309,10 +311,12 @@ class Run:
             self._recording.finish(status)
 
     def _wait_for_delivery(self) -> None:
-        """Give the recorder a moment to bring the record to MLflow, then let it go on alone."""
+        """Give the recorder a moment for the rest; let it go on alone where that is not enough."""
         deadline = time.monotonic() + _DELIVERY_PATIENCE_S
-        while (left := pending(self._workdir).jobs) and time.monotonic() < deadline:
+        left = pending(self._workdir).jobs
+        while 0 < left <= _SOON_DELIVERED and time.monotonic() < deadline:
             time.sleep(_PROGRESS_S)
+            left = pending(self._workdir).jobs
         if left:
             self._logger.info(
                 f"{left} records are still on their way to MLflow; delivery goes on in the "

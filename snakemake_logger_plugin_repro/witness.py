@@ -12,7 +12,7 @@ from snakemake_logger_plugin_repro.run import Run
 from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.logic.redaction import strip_credentials
-from snakemake_repro.operations.standalone import end_abandoned_runs
+from snakemake_repro.operations.abandoned import end_abandoned_runs
 from snakemake_repro.operations.sync import recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
 

@@ -4,6 +4,8 @@ One per working directory, started by whoever records there, never in the way of
 itself when everything has arrived and no run goes on.
 """
 
+# nothing heavy here: whoever starts the recorder imports this module, and waits for its start
+
 from __future__ import annotations
 
 import contextlib
@@ -12,27 +14,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import snakemake_repro
-from snakemake_repro.backends.clock import SystemClock
-from snakemake_repro.backends.journal import store_root
-from snakemake_repro.errors import ReproError, TrackingError
-from snakemake_repro.operations.deliver import deliver, outstanding
-from snakemake_repro.operations.standalone import end_abandoned_runs
-from snakemake_repro.operations.sync import Trackers, recorder_lock
+from snakemake_repro.errors import ReproError, StorageError, TrackingError
 
 _NICE = 19
 _POLL_S = 1.0
 _IDLE_S = 3.0
 """How long it stays when there is nothing to do: a run may just be beginning."""
+_WORK_S = 0.4
 _SHARE = 6.0
-"""While a run goes on it pauses this many times as long as it worked."""
-_LONGEST_PAUSE_S = 5.0
+"""While a run goes on it works for moments and pauses this many times as long as it worked."""
+_LONGEST_PAUSE_S = 10.0
+_QUIET_S = 3600.0
+"""A run whose end nobody saw and whose journal was not written for so long is not waited for."""
 _UNREACHABLE_S = 600.0
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
+_GLANCE_S = 0.25
 _MAX_LOG = 1_000_000
 
 
@@ -40,120 +39,192 @@ def start_recorder(workdir: Path, tracking_uri: str | None) -> None:
     """Start the recorder of a working directory, unless it runs already.
 
     The tracking URI is handed over in the environment: a command line is visible to everybody.
+
+    Raises:
+        StorageError: It cannot be started.
     """
-    root = store_root(workdir)
-    root.mkdir(parents=True, exist_ok=True)
-    log = root / "recorder.log"
+    from filelock import FileLock, Timeout
+
+    import snakemake_repro
+
+    lock = _lock(workdir)
+    try:
+        with FileLock(lock, timeout=0):
+            pass
+    except Timeout:
+        return  # one that ends looks once more after it has let go of the lock
+    log = lock.with_suffix(".log")
     package = Path(snakemake_repro.__file__).parent.parent
     search = os.environ.get("PYTHONPATH")
     env = {**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{search}" if search else str(package)}
     if tracking_uri is not None:
         env["MLFLOW_TRACKING_URI"] = tracking_uri
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > _MAX_LOG:
-            log.unlink()
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake_repro.recorder", str(workdir)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=env,
-            cwd=workdir,
-            start_new_session=True,
-        )
-    # what was started forks the recorder and ends, so that it outlives us without being a zombie
-    process.wait()
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size > _MAX_LOG:
+                log.unlink()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                # -P: a file of the user named like one of ours must not be imported
+                [sys.executable, "-P", "-m", "snakemake_repro.recorder", str(workdir.absolute())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                cwd=workdir,
+                start_new_session=True,
+            )
+            # it forks the recorder and ends, so that the recorder is nobody's zombie
+            process.wait()
+    except OSError as exc:
+        raise StorageError(
+            f"cannot start the recorder in {workdir}: {exc}",
+            hint="`repro sync` delivers the record later.",
+        ) from exc
 
 
 def main(workdir: Path) -> int:
     """Record until there is nothing left; return the exit status."""
     from filelock import FileLock, Timeout
 
-    os.nice(_NICE)
+    from snakemake_repro.operations.deliver import extent
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    lock = FileLock(recorder_lock(workdir), timeout=0)
     try:
-        with lock:
-            _record(workdir)
+        while True:
+            with FileLock(_lock(workdir), timeout=0):
+                _record(workdir)
+                known = extent(workdir)
+            # whoever wrote in this moment found the lock taken
+            if extent(workdir) == known:
+                return 0
     except Timeout:
         return 0  # another one is at it
-    return 0
+    except ReproError as exc:
+        _say(exc.message)
+        return 1
 
 
 def _record(workdir: Path) -> None:
-    trackers = Trackers(workdir, None)
-    idle_since = unreachable_since = None
+    """Deliver, with pauses while a tracking store cannot be reached."""
+    from filelock import FileLock
+
+    from snakemake_repro.operations.sync import delivery_lock
+
+    said: set[str] = set()
     backoff = _FIRST_BACKOFF_S
-    reported: set[str] = set()
+    failing_since: float | None = None
     while True:
-        try:
-            busy = _round(workdir, trackers, reported)
-            unreachable_since, backoff = None, _FIRST_BACKOFF_S
-        except TrackingError as exc:
-            _say(exc.message)
+        # let go of while waiting, so that `repro sync` can try by itself
+        with FileLock(delivery_lock(workdir), poll_interval=_POLL_S):
+            shift = _Shift(workdir, said)
+            if shift.work():
+                return
+        now = time.monotonic()
+        failing_since = None if shift.active else failing_since or now
+        if failing_since is not None and now - failing_since > _UNREACHABLE_S:
+            return
+        time.sleep(backoff)
+        backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
+
+
+class _Shift:
+    """Delivers what is written in one working directory, as long as the tracking stores answer.
+
+    Attributes:
+        active: Runs that go on.
+    """
+
+    def __init__(self, workdir: Path, said: set[str]) -> None:
+        from snakemake_repro.backends.journal import JournalStore
+        from snakemake_repro.operations.deliver import Deliveries, Notes
+        from snakemake_repro.operations.sync import Trackers
+
+        self.active: frozenset[str] = frozenset()
+        self._workdir = workdir
+        self._said = said
+        self._store = JournalStore(workdir)
+        self._notes = Notes(workdir)
+        self._deliveries = Deliveries(workdir, Trackers(workdir, None))
+
+    def work(self) -> bool:
+        """Deliver until there is nothing left; ``False`` when a tracking store failed."""
+        idle_since: float | None = None
+        while True:
+            began = time.monotonic()
+            more, failed = self._round()
             now = time.monotonic()
-            unreachable_since = unreachable_since or now
-            if now - unreachable_since > _UNREACHABLE_S:
-                return
-            trackers = Trackers(workdir, None)
-            time.sleep(backoff)
-            backoff = min(2 * backoff, _LONGEST_BACKOFF_S)
-            continue
-        if busy:
-            idle_since = None
-        else:
-            idle_since = idle_since or time.monotonic()
-            if time.monotonic() - idle_since > _IDLE_S:
-                return
-        time.sleep(_POLL_S)
+            if failed:
+                return False
+            if self.active:
+                idle_since = None
+                self._rest(min(max(_POLL_S, _SHARE * (now - began)), _LONGEST_PAUSE_S))
+            elif not more:
+                idle_since = idle_since or now
+                if now - idle_since > _IDLE_S:
+                    return True
+                time.sleep(_POLL_S)
 
+    def _round(self) -> tuple[bool, bool]:
+        """Deliver some of every run.
 
-def _round(workdir: Path, trackers: Trackers, reported: set[str]) -> bool:
-    """Deliver what is new of every run; tell whether any of them goes on."""
-    busy = False
-    try:
-        end_abandoned_runs(workdir)
-    except ReproError as exc:
-        _say_once(exc.message, reported)
-    for run_id, _ in list(outstanding(workdir)):
+        Returns:
+            Whether more can be delivered at once, and whether a tracking store failed.
+        """
+        from snakemake_repro.operations.deliver import outstanding
+        from snakemake_repro.operations.abandoned import end_abandoned_runs
+
+        more = failed = False
         try:
-            over = deliver(workdir, run_id, trackers, _considerate())
-        except TrackingError:
-            raise
+            end_abandoned_runs(self._workdir)
         except ReproError as exc:
-            _say_once(f"{run_id}: {exc.message}", reported)
-            continue
-        busy = busy or not over
-    return busy
+            self._complain(exc.message)
+        left = outstanding(self._workdir, self._notes)
+        self.active = frozenset(filter(self._goes_on, left))
+        seconds = _WORK_S if self.active else None
+        for run_id in left:
+            try:
+                more |= self._deliveries.deliver(run_id, seconds=seconds).left
+            except TrackingError as exc:
+                failed = True
+                self._complain(exc.message)
+            except ReproError as exc:
+                self._complain(f"run {run_id}: {exc.message}")
+        return more, failed
+
+    def _rest(self, seconds: float) -> None:
+        """Leave the machine to the runs that go on, until one of them ends."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and all(map(self._goes_on, self.active)):
+            time.sleep(_GLANCE_S)
+
+    def _goes_on(self, run_id: str) -> bool:
+        from snakemake_repro.operations.deliver import goes_on
+
+        return goes_on(self._store.files(run_id), quiet=_QUIET_S)
+
+    def _complain(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            _say(message)
 
 
-def _considerate() -> Callable[[], None]:
-    """Return a pause that leaves most of the time to others."""
-    worked_since = time.monotonic()
+def _lock(workdir: Path) -> Path:
+    """Return the lock that the recorder of a working directory holds while it lives."""
+    from snakemake_repro.operations.sync import delivery_lock
 
-    def pause() -> None:
-        nonlocal worked_since
-        worked = time.monotonic() - worked_since
-        if os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
-            time.sleep(min(worked * _SHARE, _LONGEST_PAUSE_S))
-        worked_since = time.monotonic()
-
-    return pause
-
-
-def _say_once(message: str, said: set[str]) -> None:
-    if message not in said:
-        said.add(message)
-        _say(message)
+    return delivery_lock(workdir).with_name("recorder.lock")
 
 
 def _say(message: str) -> None:
+    from snakemake_repro.backends.clock import SystemClock
+
     sys.stderr.write(f"{SystemClock().now()} {message}\n")
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
+    os.nice(_NICE)
     if os.fork():
         os._exit(0)
     sys.exit(main(Path(sys.argv[1])))

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import snakemake_repro
 from snakemake_repro.backends import processtree
 from snakemake_repro.errors import ExecutionError
 from snakemake_repro.records import ResourceUse
@@ -120,14 +119,11 @@ class Agent:
                     pipe.close()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        package_root = Path(snakemake_repro.__file__).parent.parent
-        env = {**os.environ, "PYTHONPATH": _prepend(package_root, os.environ.get("PYTHONPATH"))}
         self._buffer = b""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake_repro.agent"],
+            [sys.executable, "-P", "-m", "snakemake_repro.agent"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=env,
             start_new_session=True,
         )
         # what was started forks the agent and ends, so that the agent is nobody's child
@@ -164,7 +160,3 @@ def _ended(reply: Mapping[str, Any]) -> Ended:
         written_mb=round(blocks_out / 2048, 3),
     )
     return Ended(status=reply["status"], use=use)
-
-
-def _prepend(entry: Path, path: str | None) -> str:
-    return str(entry) if not path else f"{entry}{os.pathsep}{path}"

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import snakemake_repro
 from snakemake_repro.backends import processtree
 from snakemake_repro.backends.frames import read_frame, write_frame
 from snakemake_repro.errors import ClusterError
@@ -133,16 +132,13 @@ class Gateway:
     def _spawn(self) -> None:
         self._ready.clear()
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        root = Path(snakemake_repro.__file__).parent.parent
-        search = os.environ.get("PYTHONPATH")
-        env = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{search}" if search else str(root)}
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake_repro.gateway"],
+                # -P: what lies in the working directory must not pass for a module
+                [sys.executable, "-P", "-m", "snakemake_repro.gateway"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=env,
                 # its own session: Ctrl-C in the terminal is the driver's to handle
                 start_new_session=True,
             )

@@ -35,15 +35,19 @@ def resolve_tracking_uri(explicit: str | None, environ: Mapping[str, str], workd
     """Return where runs go: as told, as MLflow is told, or MLflow's own store in the directory.
 
     MLflow without configuration keeps ``mlflow.db`` in the current directory, or goes on with a
-    file store ``mlruns`` that is there from earlier; a bare ``mlflow ui`` shows the same.
+    file store ``mlruns`` that is there from earlier; a bare ``mlflow ui`` shows the same. A
+    relative place is one below the working directory, whoever delivers there.
     """
     uri = explicit or environ.get("MLFLOW_TRACKING_URI")
-    if uri:
-        relative = uri.startswith(_SQLITE) and not uri.startswith(f"{_SQLITE}/")
-        return f"{_SQLITE}{workdir / uri.removeprefix(_SQLITE)}" if relative else uri
-    if _is_file_store(workdir / _DEFAULT_ARTIFACTS) and not (workdir / _DEFAULT_STORE).exists():
-        return str(workdir / _DEFAULT_ARTIFACTS)
-    return f"{_SQLITE}{workdir / _DEFAULT_STORE}"
+    if not uri:
+        if _is_file_store(workdir / _DEFAULT_ARTIFACTS):
+            return str(workdir / _DEFAULT_ARTIFACTS)
+        return f"{_SQLITE}{workdir / _DEFAULT_STORE}"
+    if uri.startswith(_SQLITE):
+        return f"{_SQLITE}{workdir / uri.removeprefix(_SQLITE)}"
+    if "://" not in uri and uri != "databricks":
+        return str(workdir / uri.removeprefix("file:"))
+    return uri
 
 
 def recorded_uri(uri: str, workdir: Path) -> str | None:
@@ -55,12 +59,22 @@ def recorded_uri(uri: str, workdir: Path) -> str | None:
     return None if own else strip_credentials(uri)
 
 
-def connect(uri: str) -> Any:
+def connect(uri: str, *, create: bool) -> Any:
     """Return an ``MlflowClient``; a fresh SQLite store is made by one process at a time.
+
+    Args:
+        uri: Tracking URI.
+        create: Make a store in a file that is not there yet; without, that is an error.
 
     Raises:
         TrackingError: The store cannot be reached.
     """
+    database = _database(uri)
+    if database is not None and not database.exists() and not create:
+        raise TrackingError(
+            f"there is no MLflow store at {uri}",
+            hint="--tracking-uri names a server (http://...) or a store (sqlite:///PATH).",
+        )
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     with translated(uri):
@@ -99,23 +113,29 @@ def artifact_root(uri: str) -> str | None:
     A bare ``mlflow ui`` serves ``mlruns`` beside the database; the client would take the current
     directory of this process.
     """
-    if not uri.startswith(_SQLITE):
-        return None
-    return (Path(uri.removeprefix(_SQLITE)).parent / _DEFAULT_ARTIFACTS).as_uri()
+    database = _database(uri)
+    return None if database is None else (database.parent / _DEFAULT_ARTIFACTS).as_uri()
 
 
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
-    if not uri.startswith(_SQLITE):
+    database = _database(uri)
+    if database is None:
         yield
         return
-    database = Path(uri.removeprefix(_SQLITE))
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(_lock_of(database), timeout=_FRESH_STORE_PATIENCE_S):
             yield
     except Timeout as exc:
         raise TrackingError(f"{database} is locked by another process") from exc
+
+
+def _database(uri: str) -> Path | None:
+    """Return the file of a SQLite store, ``None`` for other stores."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
 def _lock_of(database: Path) -> Path:
@@ -134,6 +154,9 @@ def _is_foreign(exc: Exception) -> bool:
 def _is_file_store(directory: Path) -> bool:
     """Tell whether MLflow would go on with a file store there, by its own rule."""
     try:
-        return any((entry / "meta.yaml").exists() for entry in directory.iterdir())
+        return any(
+            entry.name.isdigit() and os.path.lexists(entry / "meta.yaml")
+            for entry in directory.iterdir()
+        )
     except OSError:
         return False

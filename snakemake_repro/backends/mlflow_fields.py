@@ -1,26 +1,43 @@
 """What MLflow is told of a run and of a job: names, tags, parameters, metrics, within its limits.
 
 Limits (``mlflow.utils.validation``): 100 parameters or tags and 1,000 metrics in one request, 6,000
-characters in a parameter, 5,000 in a tag, 250 in a name, 36 in a dataset's digest.
+characters in a parameter, 8,000 in a tag, 250 in a name, 36 in a dataset's digest.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from snakemake_repro.logic.history import JobHistory, RunHistory
-from snakemake_repro.records import FileKind, FileRecord, GitState, JobState, JobStatus, Json
+from snakemake_repro.records import (
+    Digest,
+    FileKind,
+    FileRecord,
+    GitState,
+    JobState,
+    JobStatus,
+    Json,
+)
 
 ATTEMPT_TAG = "repro.attempt_id"
 RUN_TAG = "repro.run_id"
+LINEAGE = "lineage"
+"""Artifact folder of the complete record."""
+
 DIGEST_LENGTH = 36
+BEGUN_TAG = "repro.begun"
+"""Says that everything known at a run's beginning is there."""
+
+_MAX_DATASETS = 1_000
 _MAX_PARAM = 6000
-_MAX_TAG = 5000
+_MAX_TAG = 8000
 _MAX_NAME = 250
-_UNNAMEABLE = re.compile(r"[^\w./ :-]")
+_UNNAMEABLE = re.compile(r"[^\w./ -]")
+_STEPS = ("", ".", "..")
 _NOTE = " [cut: the complete value is in the record]"
 
 
@@ -30,15 +47,23 @@ def milliseconds(time: str | None) -> int | None:
 
 
 def name_of(text: str) -> str:
-    """Return a text as a name that MLflow accepts."""
-    return _UNNAMEABLE.sub("_", text)[:_MAX_NAME]
+    """Return a text as a name that MLflow accepts: one that is a path, and the shortest one."""
+    steps = _UNNAMEABLE.sub("_", plain(text)).split("/")
+    name = "/".join("_" if step in _STEPS else step for step in steps)[:_MAX_NAME]
+    if name.startswith(".."):
+        name = f"_{name[1:]}"
+    return f"{name[:-1]}_" if name.endswith("/") else name
+
+
+def plain(text: str) -> str:
+    """Return a text that every database takes: file names need not be Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def run_status(history: RunHistory) -> str:
     """Return MLflow's status of a workflow run that is over."""
-    if history.end is None or history.end.status == "interrupted":
-        return "KILLED"
-    return "FINISHED" if history.end.status == "succeeded" else "FAILED"
+    status = status_word(history)
+    return {"succeeded": "FINISHED", "interrupted": "KILLED"}.get(status, "FAILED")
 
 
 def job_status(job: JobHistory) -> str:
@@ -61,7 +86,11 @@ def run_tags(history: RunHistory) -> dict[str, str]:
         "repro.snakefile": run.snakefile or "",
         "repro.executor": run.executor or "",
         "repro.targets": " ".join(run.targets),
-        "repro.status": "running" if history.end is None else history.end.status,
+        "repro.config_digest": str(run.config_digest or ""),
+        "repro.host": _host(history, run.host),
+        "repro.completeness": " ".join(run.completeness),
+        "mlflow.note.content": f"One run of Snakemake. `repro report {run.id[:12]}` with "
+        "`--tracking-uri` and this server tells all of it.",
         "mlflow.user": run.user or "",
         "mlflow.source.name": run.snakefile or run.name,
         "mlflow.source.type": "PROJECT",
@@ -69,6 +98,25 @@ def run_tags(history: RunHistory) -> dict[str, str]:
         **_git_tags(git),
     }
     return _within(tags)
+
+
+def run_name(history: RunHistory) -> str:
+    """Return how MLflow lists a workflow run."""
+    run = history.run
+    return plain(f"{run.name} {run.started[:19].replace('T', ' ')} {run.id[:8]}")[:_MAX_NAME]
+
+
+def run_totals(history: RunHistory, status: str) -> dict[str, str]:
+    """Return the tags that a workflow run has at its end."""
+    states = Counter(job.state.value for job in history.jobs)
+    origins = Counter(job.record.origin.value for job in history.jobs)
+    totals = {f"repro.jobs.{name}": str(n) for name, n in sorted((states | origins).items())}
+    return {"repro.status": status, "repro.jobs": str(len(history.jobs)), **totals}
+
+
+def status_word(history: RunHistory) -> str:
+    """Return how a workflow run that is over ended, in our words."""
+    return "interrupted" if history.end is None else history.end.status
 
 
 def run_params(history: RunHistory) -> dict[str, str]:
@@ -79,8 +127,8 @@ def run_params(history: RunHistory) -> dict[str, str]:
 def job_name(job: JobHistory) -> str:
     """Return how MLflow lists an attempt: rule and wildcards."""
     spec = job.record.spec
-    wildcards = " ".join(f"{name}={value}" for name, value in spec.wildcards.items())
-    return f"{spec.rule} {wildcards}".strip()[:_MAX_NAME]
+    wildcards = ", ".join(f"{name}={value}" for name, value in spec.wildcards.items())
+    return plain(f"{spec.rule} {wildcards}".strip())[:_MAX_NAME]
 
 
 def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
@@ -94,7 +142,7 @@ def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
         RUN_TAG: run.id,
         "repro.kind": "job",
         "repro.rule": spec.rule,
-        "repro.wildcards": json.dumps(dict(spec.wildcards)),
+        "repro.wildcards": json.dumps(dict(spec.wildcards), ensure_ascii=False),
         "repro.job_key": str(record.key or ""),
         "repro.state": job.state.value,
         "repro.status": record.status.value,
@@ -103,6 +151,10 @@ def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
         "repro.attempt": str(record.attempt),
         "repro.host": _host(history, record.host),
         "repro.error": record.error or job.reason or "",
+        "repro.log": "" if record.log is None else record.log.path,
+        "repro.integrity": "; ".join(record.integrity),
+        "repro.group": record.group or "",
+        "repro.inputs": _shown(len(spec.inputs), _MAX_DATASETS),
         "repro.command": spec.command or "",
         "repro.source": spec.source_name or "",
         "repro.code": str(spec.code or ""),
@@ -118,8 +170,10 @@ def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
             "repro.environment.digest": str(environment.digest),
             "repro.environment.pinned": str(environment.pinned).lower(),
         }
-    for index, file in enumerate(f for f in record.outputs if f.digest is not None):
-        tags[f"repro.output.{index}"] = f"{file.path} {file.digest}"
+    for index, file in enumerate(record.outputs):
+        what = str(file.digest) if file.digest is not None else file.kind.value
+        gone = " (removed by design)" if file.path in job.removed else ""
+        tags[f"repro.output.{index}"] = f"{file.path} {what}{gone}"
         if file.digest is not None:
             tags[f"repro.sha256.{file.digest.value[:DIGEST_LENGTH]}"] = file.path
     return _within(tags)
@@ -140,20 +194,28 @@ def job_params(job: JobHistory) -> dict[str, str]:
 def job_metrics(job: JobHistory) -> Iterator[tuple[str, float, int, int]]:
     """Yield name, value, timestamp and step of what an attempt reported and used."""
     record = job.record
-    for metric in record.metrics:
-        yield name_of(metric.name), metric.value, metric.timestamp, metric.step
     when = milliseconds(record.finished) or 0
+    for metric in record.metrics:
+        yield name_of(metric.name), metric.value, metric.timestamp or when, metric.step
     if record.use is not None:
         for name, value in record.use.to_dict().items():
             yield f"use.{name}", float(value), when, 0
 
 
-def datasets(job: JobHistory) -> Iterator[tuple[str, FileRecord]]:
-    """Yield context and file of an attempt's inputs and outputs that have a digest."""
-    for context, files in (("input", job.record.spec.inputs), ("output", job.record.outputs)):
+def datasets(job: JobHistory) -> Iterator[tuple[str, FileRecord, Digest]]:
+    """Yield context, file and digest of an attempt's inputs and outputs that have a digest.
+
+    Of very many inputs only the first are shown; the record has all of them.
+    """
+    inputs = job.record.spec.inputs[:_MAX_DATASETS]
+    for context, files in (("input", inputs), ("output", job.record.outputs)):
         for file in files:
             if file.digest is not None and file.kind in (FileKind.FILE, FileKind.DIRECTORY):
-                yield context, file
+                yield context, file, file.digest
+
+
+def _shown(count: int, limit: int) -> str:
+    return str(count) if count <= limit else f"{count}, of which the first {limit} are shown"
 
 
 def _git_tags(git: GitState | None) -> dict[str, str]:
@@ -192,4 +254,5 @@ def _within(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _cut(text: str, limit: int) -> str:
+    text = plain(text)
     return text if len(text) <= limit else text[: limit - len(_NOTE)] + _NOTE

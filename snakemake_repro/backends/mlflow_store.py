@@ -5,20 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends import mlflow_fields as fields
 from snakemake_repro.backends.mlflow_client import connect, translated
-from snakemake_repro.backends.mlflow_tracker import LINEAGE
 from snakemake_repro.errors import NotFoundError, RecordError
 from snakemake_repro.logic.history import RunHistory, fold
 from snakemake_repro.records import Entry
 
 
 class MlflowStore:
-    """The runs that one tracking store holds."""
+    """The runs that one tracking store holds; it is never written to."""
 
     def __init__(self, uri: str, experiment: str | None = None) -> None:
         """Connect.
@@ -32,7 +32,7 @@ class MlflowStore:
             NotFoundError: There is no such experiment.
         """
         self._uri = uri
-        self._client = connect(uri)
+        self._client = connect(uri, create=False)
         with translated(uri):
             self._experiments = self._experiment_ids(experiment)
 
@@ -44,7 +44,8 @@ class MlflowStore:
     def load(self, run_id: str) -> RunHistory:
         """Return one run."""
         with translated(self._uri):
-            run = next((r for r in self._runs() if r.data.tags[fields.RUN_TAG] == run_id), None)
+            wanted = f" and tags.`{fields.RUN_TAG}` = '{run_id}'" if run_id.isalnum() else None
+            run = None if wanted is None else next(self._runs(wanted), None)
             if run is None:
                 raise NotFoundError(
                     f"no run {run_id!r} in the MLflow store",
@@ -58,12 +59,12 @@ class MlflowStore:
             )
         return history
 
-    def _runs(self) -> Iterator[Any]:
+    def _runs(self, wanted: str = "") -> Iterator[Any]:
         token = None
         while True:
             page = self._client.search_runs(
                 self._experiments,
-                "tags.`repro.kind` = 'workflow'",
+                f"tags.`repro.kind` = 'workflow'{wanted}",
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
@@ -74,10 +75,12 @@ class MlflowStore:
                 return
 
     def _entries(self, mlflow_run: str) -> Iterator[Entry]:
+        parts = self._client.list_artifacts(mlflow_run, fields.LINEAGE)
         with tempfile.TemporaryDirectory(prefix="repro-") as directory:
-            for item in self._client.list_artifacts(mlflow_run, LINEAGE):
-                path = self._client.download_artifacts(mlflow_run, item.path, directory)
-                yield from _read(Path(path))
+            for item in sorted(parts, key=lambda part: str(part.path)):
+                path = Path(self._client.download_artifacts(mlflow_run, item.path, directory))
+                yield from _read(path)
+                path.unlink()
 
     def _experiment_ids(self, name: str | None) -> list[str]:
         if name is None:
@@ -91,7 +94,10 @@ class MlflowStore:
                     return found
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
-            raise NotFoundError(f"no experiment {name!r} in the MLflow store")
+            raise NotFoundError(
+                f"no experiment {name!r} in the MLflow store",
+                hint="Without --experiment all of them are looked through.",
+            )
         return [experiment.experiment_id]
 
 
@@ -99,6 +105,12 @@ def _read(path: Path) -> Iterator[Entry]:
     try:
         lines = gzip.decompress(path.read_bytes()).splitlines()
         entries = [Entry.from_line(json.loads(line)) for line in lines]
-    except (OSError, EOFError, ValueError) as exc:
-        raise RecordError(f"the lineage artifact {path.name} cannot be read: {exc}") from exc
+    except RecordError as exc:
+        raise RecordError(f"lineage artifact {path.name}: {exc.message}", hint=exc.hint) from exc
+    except (OSError, EOFError, ValueError, AttributeError, zlib.error) as exc:
+        raise RecordError(
+            f"lineage artifact {path.name} cannot be read: {exc}",
+            hint="`repro sync` where the workflow ran writes it anew after `.repro/delivery` is "
+            "removed there.",
+        ) from exc
     yield from (entry for entry in entries if entry is not None)

@@ -8,22 +8,24 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snakemake_repro.backends import mlflow_fields as fields
 from snakemake_repro.backends.mlflow_client import artifact_root, connect, translated
 from snakemake_repro.logic.history import JobHistory, RunHistory
-
-LINEAGE = "lineage"
-"""Artifact folder of the complete record."""
+from snakemake_repro.records import Digest, FileRecord
 
 _DIFF = "source.diff"
 _PARENT_TAG = "mlflow.parentRunId"
 _BATCH = 100
-_METRIC_BATCH = 1000
+_LIMITS = {"tags": 100, "params": 100, "metrics": 800}
+_MAX_REQUEST = 800_000
+"""Bytes; the server takes 1,000,000."""
+_METRIC_SIZE = 120
 
 
 class MlflowTracker:
@@ -36,7 +38,7 @@ class MlflowTracker:
             TrackingError: The store cannot be reached.
         """
         self._uri = uri
-        self._client = connect(uri)
+        self._client = connect(uri, create=True)
         self._parents: dict[str, tuple[str, str]] = {}
         self._jobs: dict[str, dict[str, str]] = {}
 
@@ -62,13 +64,13 @@ class MlflowTracker:
         with translated(self._uri), tempfile.TemporaryDirectory(prefix="repro-") as directory:
             path = Path(directory, f"{part}.jsonl.gz")
             path.write_bytes(gzip.compress(b"".join(lines), mtime=0))
-            self._client.log_artifact(self._parent(history)[1], str(path), LINEAGE)
+            self._client.log_artifact(self._parent(history)[1], str(path), fields.LINEAGE)
 
     def finish(self, history: RunHistory) -> None:
         """Close the workflow run."""
         with translated(self._uri):
             _, parent = self._parent(history)
-            self._client.set_tag(parent, "repro.status", fields.run_tags(history)["repro.status"])
+            self._log(parent, tags=fields.run_totals(history, fields.status_word(history)))
             end = history.end
             self._client.set_terminated(
                 parent,
@@ -83,24 +85,35 @@ class MlflowTracker:
             experiment = self._experiment(run.experiment or run.name)
             kind = f"tags.`{fields.RUN_TAG}` = '{run.id}' and tags.`repro.kind` = 'workflow'"
             found = self._client.search_runs([experiment], kind, max_results=1)
-            parent = found[0].info.run_id if found else self._create_parent(history, experiment)
+            if found:
+                parent, begun = str(found[0].info.run_id), fields.BEGUN_TAG in found[0].data.tags
+            else:
+                parent, begun = self._create_parent(history, experiment), False
+            if not begun:
+                self._begin(history, parent)
             self._parents[run.id] = (experiment, parent)
         return self._parents[run.id]
 
     def _create_parent(self, history: RunHistory, experiment: str) -> str:
-        run = history.run
         created = self._client.create_run(
             experiment,
-            start_time=fields.milliseconds(run.started),
-            tags=fields.run_tags(history),
-            run_name=f"{run.name} {run.started[:19]}",
+            start_time=fields.milliseconds(history.run.started),
+            tags={fields.RUN_TAG: history.run.id, "repro.kind": "workflow"},
+            run_name=fields.run_name(history),
         )
-        parent = str(created.info.run_id)
-        self._log(parent, fields.run_params(history), ())
-        git = run.sources[0].git if run.sources else None
+        return str(created.info.run_id)
+
+    def _begin(self, history: RunHistory, parent: str) -> None:
+        """Deliver what is known of a workflow run from the start."""
+        git = history.run.sources[0].git if history.run.sources else None
         if git is not None and git.diff:
-            self._client.log_text(parent, git.diff, _DIFF)
-        return parent
+            self._client.log_text(parent, fields.plain(git.diff), _DIFF)
+        self._log(
+            parent,
+            params=fields.run_params(history),
+            tags={**fields.run_tags(history), "repro.status": "running"},
+        )
+        self._log(parent, tags={fields.BEGUN_TAG: "true"})
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -122,7 +135,7 @@ class MlflowTracker:
             for run in page:
                 attempt = run.data.tags.get(fields.ATTEMPT_TAG)
                 if attempt is not None:
-                    found[attempt] = run.info.run_id
+                    found[attempt] = str(run.info.run_id)
             token = page.token
             if not token:
                 return found
@@ -135,73 +148,88 @@ class MlflowTracker:
         parent: str,
         existing: str | None,
     ) -> str:
-        record = job.record
-        tags = {**fields.job_tags(history, job), _PARENT_TAG: parent}
-        run_id = existing
-        if run_id is None:
-            first = dict(islice(tags.items(), _BATCH))
-            created = self._client.create_run(
-                experiment,
-                start_time=fields.milliseconds(record.started or record.finished),
-                tags=first,
-                run_name=fields.job_name(job),
-            )
-            run_id = str(created.info.run_id)
-            tags = {name: value for name, value in tags.items() if name not in first}
-        self._log(run_id, fields.job_params(job), fields.job_metrics(job), tags)
-        inputs = [self._dataset(context, file) for context, file in fields.datasets(job)]
+        """Bring one attempt up to date; what is there already is written over by the same."""
+        started = job.record.started or job.record.finished or history.run.started
+        tags = fields.job_tags(history, job)
+        run_id = existing or self._create_job(experiment, parent, job, tags, started)
+        self._log(run_id, params=fields.job_params(job), metrics=fields.job_metrics(job), tags=tags)
+        inputs = [_dataset(*found) for found in fields.datasets(job)]
         for start in range(0, len(inputs), _BATCH):
             self._client.log_inputs(run_id, datasets=inputs[start : start + _BATCH])
         self._client.set_terminated(
             run_id,
             status=fields.job_status(job),
-            end_time=fields.milliseconds(record.finished or record.started),
+            end_time=fields.milliseconds(job.record.finished or started),
         )
         return run_id
+
+    def _create_job(
+        self, experiment: str, parent: str, job: JobHistory, tags: Mapping[str, str], started: str
+    ) -> str:
+        identity = (fields.ATTEMPT_TAG, fields.RUN_TAG, "repro.kind", "mlflow.user")
+        created = self._client.create_run(
+            experiment,
+            start_time=fields.milliseconds(started),
+            tags={_PARENT_TAG: parent, **{name: tags[name] for name in identity if name in tags}},
+            run_name=fields.job_name(job),
+        )
+        return str(created.info.run_id)
 
     def _log(
         self,
         run_id: str,
-        params: dict[str, str],
-        metrics: Iterable[tuple[str, float, int, int]],
-        tags: dict[str, str] | None = None,
+        *,
+        params: Mapping[str, str] = MappingProxyType({}),
+        metrics: Iterable[tuple[str, float, int, int]] = (),
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """Log in as few requests as the limits allow."""
         from mlflow.entities import Metric, Param, RunTag
 
-        numbers = [Metric(name, value, when, step) for name, value, when, step in metrics]
-        texts = [Param(name, value) for name, value in params.items()]
-        labels = [RunTag(name, value) for name, value in (tags or {}).items()]
-        while numbers or texts or labels:
-            self._client.log_batch(
-                run_id,
-                metrics=numbers[: _METRIC_BATCH - 2 * _BATCH],
-                params=texts[:_BATCH],
-                tags=labels[:_BATCH],
-                synchronous=True,
-            )
-            del numbers[: _METRIC_BATCH - 2 * _BATCH], texts[:_BATCH], labels[:_BATCH]
-
-    def _dataset(self, context: str, file: Any) -> Any:
-        """Return a file as a dataset: its digest holds 36 characters, the tags hold all."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        tags = {
-            "mlflow.data.context": context,
-            "sha256": file.digest.value,
-            "path": file.path[:500],
-            "size": str(file.size),
-            "name": file.name or "",
-        }
-        return DatasetInput(
-            dataset=Dataset(
-                name=file.path[-250:],
-                digest=file.digest.value[: fields.DIGEST_LENGTH],
-                source_type="local",
-                source=json.dumps({"uri": file.path}),
-                profile=json.dumps({"bytes": file.size}),
-            ),
-            tags=[InputTag(key, value) for key, value in tags.items() if value],
+        batch: dict[str, list[Any]] = {}
+        room = _MAX_REQUEST
+        items = chain(
+            (("tags", RunTag(*item), _size(*item)) for item in tags.items()),
+            (("params", Param(*item), _size(*item)) for item in params.items()),
+            (("metrics", Metric(*item), _METRIC_SIZE + _size(item[0])) for item in metrics),
         )
+        for kind, item, size in items:
+            if size > room or len(batch.get(kind, ())) >= _LIMITS[kind]:
+                self._client.log_batch(run_id, **batch, synchronous=True)
+                batch, room = {}, _MAX_REQUEST
+            batch.setdefault(kind, []).append(item)
+            room -= size
+        if batch:
+            self._client.log_batch(run_id, **batch, synchronous=True)
+
+
+def _dataset(context: str, file: FileRecord, digest: Digest) -> Any:
+    """Return a file as a dataset: its digest holds 36 characters, the tags hold all."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    path = fields.plain(file.path)
+    tags = {
+        "mlflow.data.context": context,
+        "sha256": digest.value,
+        "path": path[:500],
+        "size": str(file.size),
+        "name": file.name or "",
+    }
+    return DatasetInput(
+        dataset=Dataset(
+            name=path[-250:],
+            digest=digest.value[: fields.DIGEST_LENGTH],
+            source_type="local",
+            source=json.dumps({"uri": path}),
+            profile=json.dumps({"bytes": file.size}),
+        ),
+        tags=[InputTag(key, value) for key, value in tags.items() if value],
+    )
+
+
+def _size(*texts: str) -> int:
+    """Return about how many bytes an entry takes in a request."""
+    return sum(len(json.dumps(text)) for text in texts) + 30
 
 
 def _last(history: RunHistory) -> str:

@@ -17,6 +17,11 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_START_FIELD = 19
+"""Of ``/proc/<pid>/stat`` after the command name: start time in clock ticks, see proc(5)."""
+
+_CLOCK_SLACK_S = 60.0
+"""The time of boot is whole seconds, and moves when the clock is set."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -127,3 +132,21 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def alive_since(pid: int, moment: float) -> bool:
+    """Tell whether a process exists, is not a zombie, and began before a moment.
+
+    A process that began later only has the same id as another one that did.
+
+    Args:
+        pid: Its id.
+        moment: Seconds since the epoch.
+    """
+    try:
+        boot = Path("/proc/stat").read_text().partition("\nbtime ")[2].split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, IndexError):
+        return False
+    began = int(boot) + int(fields[_START_FIELD]) / os.sysconf("SC_CLK_TCK")
+    return fields[0] not in ("Z", "X") and began < moment + _CLOCK_SLACK_S

@@ -16,18 +16,31 @@ MANY_JOBS = 2_000
 class Delivery(Record):
     """How far the delivery of one run has come; the recorder's own notes.
 
+    They may be behind what is there, never ahead: what they do not know of is looked for in the
+    tracking store before it is made.
+
     Attributes:
+        uri: Where it goes, without credentials.
         sizes: Journal file name -> bytes of it that were delivered completely.
-        states: Attempt id -> its state when it was delivered.
-        intent: Attempts whose delivery began and may have been cut off.
-        finished: The run is over and everything of it is there.
+        lineage: Bytes of the journal that were delivered as lineage.
+        marks: Attempt id -> ``mark_of`` it as it was delivered.
+        skipped: Attempts that get no run of their own.
+        finished: The run is over, and everything of it is there.
     """
 
     run_id: str
+    uri: str | None = None
     sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    states: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    intent: tuple[str, ...] = ()
+    lineage: int = 0
+    marks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    skipped: int = 0
     finished: bool = False
+
+
+def mark_of(job: JobHistory) -> str:
+    """Return what tells apart an attempt before and after a later journal line."""
+    late = sum(1 for file in job.record.outputs if file.digest is not None)
+    return f"{job.state.value} {late} {len(job.removed)}"
 
 
 def wanted(history: RunHistory, job: JobHistory) -> bool:
@@ -45,12 +58,17 @@ def undelivered(history: RunHistory, delivery: Delivery, *, over: bool) -> list[
     """Return the attempts to deliver now, in their order.
 
     While a run goes on, an attempt waits for Snakemake's verdict; when it is over, none is to
-    come. What was delivered is delivered again when its state has changed since.
+    come. What was delivered is delivered again when a later line changed it.
     """
     return [
         job
         for job in history.jobs
         if wanted(history, job)
         and (over or job.state is not JobState.RAN)
-        and delivery.states.get(job.record.id) != job.state.value
+        and delivery.marks.get(job.record.id) != mark_of(job)
     ]
+
+
+def skipped(history: RunHistory) -> int:
+    """Count the attempts that get no run of their own."""
+    return sum(1 for job in history.jobs if not wanted(history, job))

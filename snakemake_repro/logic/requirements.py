@@ -1,58 +1,44 @@
-"""Environment files and their locks: what is asked for, and the exact files that satisfy it.
+"""Locks: the exact files that satisfy an environment file.
 
-The environment file is Snakemake's own (conda) format, limited here to what a Python package
-index can give: ``python``, ``pip`` and one ``pip:`` list. The lock is a requirements file in pip's
-hash-checking mode: versions and SHA-256 digests, no URL, so that any index or mirror can serve it.
+A lock is a requirements file in pip's hash-checking mode: versions and SHA-256 digests, no URL, so
+that any index or mirror can serve it. A structured comment at its head says what it was made from.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from packaging.markers import InvalidMarker, Marker
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.markers import (
+    InvalidMarker,
+    Marker,
+    UndefinedComparison,
+    UndefinedEnvironmentName,
+)
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
-from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.canonical import digest_of
-from snakemake_repro.records import Digest, Json
+from snakemake_repro.errors import EnvironmentSpecError, RecordError
+from snakemake_repro.records import Digest
 
 LOCK_FORMAT = 1
-SPEC_TAG = "PypiSpec/1"
-DEFAULT_PYTHON = ">=3.11,<3.14"
 
-_CONDA_NAMES = ("python", "pip")
-_CONDA_SPEC = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)\s*(?P<spec>[<>=!~*].*|\d.*)?")
 _HEADER = re.compile(r"# (?P<key>[a-z-]+): (?P<value>.+)")
-_HASH = re.compile(r"--hash=(?P<digest>\S+)")
+_HASH = re.compile(r"--hash=(?P<digest>sha256:[0-9a-f]{64})")
+_BEFORE_HASH = re.compile(r"\s+(?=--hash=)")
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;]+)\s*(?:;(?P<marker>.*))?")
-_LATER = "conda packages and containers come in a later version"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PypiSpec:
-    """What an environment file asks for.
-
-    Attributes:
-        python: Version specifiers of the interpreter.
-        requirements: Requirement lines as written, sorted.
-    """
-
-    python: str
-    requirements: tuple[str, ...]
-
-    @property
-    def digest(self) -> Digest:
-        """Identity of the request; comments and order do not count."""
-        return digest_of(SPEC_TAG, [self.python, list(self.requirements)])
+class NewerLockError(EnvironmentSpecError):
+    """A lock of a format that this version does not know."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPackage:
-    """One line of a lock.
+    """One requirement of a lock.
 
     Attributes:
         marker: Environment marker (PEP 508) under which it applies, or ``None``.
@@ -64,6 +50,15 @@ class LockedPackage:
     marker: str | None
     digests: tuple[Digest, ...]
 
+    @property
+    def pin(self) -> str:
+        """The requirement without its digests."""
+        return f"{self.name}=={self.version}" + (f" ; {self.marker}" if self.marker else "")
+
+    def applies(self, environment: Mapping[str, str]) -> bool:
+        """Tell whether the marker holds in a marker environment."""
+        return self.marker is None or Marker(self.marker).evaluate(dict(environment))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PypiLock:
@@ -71,21 +66,16 @@ class PypiLock:
 
     Attributes:
         spec: Digest of the spec it was made from.
-        python: Interpreters it is good for.
+        python: Interpreters it is good for, as version specifiers.
     """
 
     spec: Digest
     python: str
     packages: tuple[LockedPackage, ...]
 
-    def applicable(self, environment: Mapping[str, str]) -> tuple[LockedPackage, ...]:
-        """Return the packages whose markers hold in a marker environment, sorted by name."""
-        chosen = [
-            package
-            for package in self.packages
-            if package.marker is None or Marker(package.marker).evaluate(dict(environment))
-        ]
-        return tuple(sorted(chosen, key=lambda package: package.name))
+    def admits(self, python: str) -> bool:
+        """Tell whether it is good for an interpreter of this version."""
+        return SpecifierSet(self.python).contains(python, prereleases=True)
 
     def to_text(self) -> str:
         """Return the lock file's text."""
@@ -95,10 +85,33 @@ class PypiLock:
             f"# python: {self.python}",
         ]
         for package in self.packages:
-            marker = f" ; {package.marker}" if package.marker else ""
             hashes = [f"    --hash={digest}" for digest in package.digests]
-            lines.append(" \\\n".join([f"{package.name}=={package.version}{marker}", *hashes]))
+            lines.append(" \\\n".join([package.pin, *hashes]))
         return "\n".join(lines) + "\n"
+
+
+def applicable(
+    lock: PypiLock, environment: Mapping[str, str], *, name: str
+) -> tuple[LockedPackage, ...]:
+    """Return the packages whose markers hold in a marker environment, sorted by name.
+
+    Raises:
+        EnvironmentSpecError: A marker cannot be decided, or two versions of a package apply.
+    """
+    chosen: dict[str, LockedPackage] = {}
+    for package in sorted(lock.packages, key=lambda package: package.name):
+        try:
+            if not package.applies(environment):
+                continue
+        except (UndefinedComparison, UndefinedEnvironmentName) as exc:
+            raise _unusable(
+                name, f"the marker {package.marker!r} of {package.name} cannot be decided"
+            ) from exc
+        if package.name in chosen:
+            versions = f"{chosen[package.name].version} and {package.version}"
+            raise _unusable(name, f"two versions of {package.name} apply here: {versions}")
+        chosen[package.name] = package
+    return tuple(chosen.values())
 
 
 def requirement_lines(packages: Iterable[LockedPackage]) -> str:
@@ -109,41 +122,6 @@ def requirement_lines(packages: Iterable[LockedPackage]) -> str:
     )
 
 
-def parse_spec(data: Json, *, name: str) -> PypiSpec:
-    """Read an environment file's content.
-
-    Args:
-        data: The parsed YAML.
-        name: How to call the file in messages.
-
-    Raises:
-        EnvironmentSpecError: It is no environment file, or asks for conda packages.
-    """
-    dependencies = data.get("dependencies") if isinstance(data, dict) else None
-    if not isinstance(dependencies, list):
-        raise EnvironmentSpecError(
-            f"{name} is no environment file: expected a `dependencies:` list",
-            hint="docs/how-to/pypi-environments.md shows one.",
-        )
-    python, pip, conda = DEFAULT_PYTHON, [], []
-    for entry in dependencies:
-        if isinstance(entry, dict) and set(entry) == {"pip"} and isinstance(entry["pip"], list):
-            pip += [str(line).strip() for line in entry["pip"]]
-            continue
-        match = _CONDA_SPEC.fullmatch(str(entry).strip()) if isinstance(entry, str) else None
-        if match is None or match["name"].lower() not in _CONDA_NAMES:
-            conda.append(str(entry))
-        elif match["name"].lower() == "python" and match["spec"]:
-            python = _python(match["spec"], name)
-    if conda:
-        raise EnvironmentSpecError(
-            f"{name} asks for conda packages ({', '.join(conda)}); this version realises "
-            f"environments from a Python package index only, {_LATER}",
-            hint="List Python packages under `pip:`, or use `--ray-environments host`.",
-        )
-    return PypiSpec(python=python, requirements=tuple(sorted(_checked(pip, name))))
-
-
 def parse_lock(text: str, *, name: str) -> PypiLock:
     """Read a lock file.
 
@@ -151,24 +129,32 @@ def parse_lock(text: str, *, name: str) -> PypiLock:
         EnvironmentSpecError: It is not what ``repro lock`` writes: no header, a line without an
             exact version or without a SHA-256, or a URL.
     """
-    header = {m["key"]: m["value"].strip() for m in map(_HEADER.fullmatch, text.splitlines()) if m}
-    if header.get("repro-lock") != str(LOCK_FORMAT) or not {"spec", "python"} <= set(header):
+    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    header = {m["key"]: m["value"].strip() for m in map(_HEADER.fullmatch, head) if m}
+    written = header.get("repro-lock", "")
+    if written.isdecimal() and int(written) > LOCK_FORMAT:
+        raise NewerLockError(
+            f"the lock {name} has format {written}: expected {LOCK_FORMAT}",
+            hint="A newer snakemake-executor-plugin-ray made it; install that one.",
+        )
+    if written != str(LOCK_FORMAT) or not {"spec", "python"} <= set(header):
         raise _unusable(name, f"expected the header of format {LOCK_FORMAT}")
-    return PypiLock(
-        spec=Digest.parse(header["spec"]),
-        python=header["python"],
-        packages=tuple(_packages(text, name)),
-    )
+    try:
+        SpecifierSet(header["python"])
+        spec = Digest.parse(header["spec"])
+    except (InvalidSpecifier, RecordError) as exc:
+        raise _unusable(name, f"its header is damaged ({exc})") from exc
+    return PypiLock(spec=spec, python=header["python"], packages=_packages(text, name))
 
 
 def parse_compiled(text: str, *, name: str) -> tuple[LockedPackage, ...]:
-    """Read what ``uv pip compile --generate-hashes`` prints.
+    """Read hash-checked requirements as uv and pip-compile write them, sorted.
 
     Raises:
-        EnvironmentSpecError: A requirement was resolved to something else than files of an index.
+        EnvironmentSpecError: One of them is anything else than a version with digests.
     """
-    packages = _packages(text, name)
-    return tuple(sorted(packages, key=lambda p: (p.name, p.version, p.marker or "")))
+    found = _packages(text, name)
+    return tuple(sorted(found, key=lambda p: (p.name, p.version, p.marker or "")))
 
 
 def moved(
@@ -191,32 +177,39 @@ def moved(
     )
 
 
-def _packages(text: str, name: str) -> list[LockedPackage]:
-    """Read the requirement lines of a lock, which may be continued with a backslash."""
+def _packages(text: str, name: str) -> tuple[LockedPackage, ...]:
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return [_package(line, name) for line in joined.splitlines() if line.strip()]
+    return tuple(_package(line.strip(), name) for line in joined.splitlines() if line.strip())
 
 
 def _package(line: str, name: str) -> LockedPackage:
-    head, _, tail = line.partition("--hash=")
-    match = _PINNED.fullmatch(head.strip())
+    head, *options = _BEFORE_HASH.split(line)
+    match = _PINNED.fullmatch(head)
     if match is None:
-        raise _unusable(name, f"expected `name==version`, got {head.strip()!r}")
-    found = [m["digest"] for m in _HASH.finditer(f"--hash={tail}")] if tail else []
-    if not found:
-        raise _unusable(name, f"{match['name']} has no --hash=sha256:…")
-    marker = (match["marker"] or "").strip() or None
+        raise _unusable(name, f"expected `name==version`, got {head!r}")
+    what, marker = match["name"], (match["marker"] or "").strip() or None
     try:
+        Version(match["version"])
         if marker is not None:
             Marker(marker)
+    except InvalidVersion as exc:
+        raise _unusable(name, f"{what} has no exact version: {match['version']!r}") from exc
     except InvalidMarker as exc:
-        raise _unusable(name, f"{match['name']} has the marker {marker!r}") from exc
+        raise _unusable(name, f"{what} has the marker {marker!r}") from exc
+    if not options:
+        raise _unusable(name, f"{what} has no --hash=sha256:…")
+    digests = []
+    for option in options:
+        found = _HASH.fullmatch(option)
+        if found is None:
+            raise _unusable(name, f"{what} has {option!r}: expected --hash=sha256:<64 hex>")
+        digests.append(Digest.parse(found["digest"]))
     return LockedPackage(
-        name=canonicalize_name(match["name"]),
+        name=canonicalize_name(what),
         version=match["version"],
         marker=marker,
-        digests=tuple(sorted(Digest.parse(digest) for digest in found)),
+        digests=tuple(sorted(digests)),
     )
 
 
@@ -224,36 +217,3 @@ def _unusable(name: str, why: str) -> EnvironmentSpecError:
     return EnvironmentSpecError(
         f"the lock {name} cannot be used: {why}", hint="`repro lock` makes it anew."
     )
-
-
-def _python(spec: str, name: str) -> str:
-    """Return conda's version constraint of the interpreter as specifiers."""
-    text = spec.replace(" ", "")
-    if text[0].isdigit():
-        text = f"={text}"
-    if text.startswith("=") and not text.startswith("=="):
-        text = f"=={text[1:].removesuffix('.*')}.*"
-    try:
-        return str(SpecifierSet(text))
-    except InvalidSpecifier as exc:
-        raise EnvironmentSpecError(
-            f"{name} asks for python {spec!r}, which is no version constraint",
-            hint=f"Write `python {DEFAULT_PYTHON}`.",
-        ) from exc
-
-
-def _checked(lines: Iterable[str], name: str) -> Iterable[str]:
-    for line in lines:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement as exc:
-            raise EnvironmentSpecError(
-                f"{name} has the pip requirement {line!r}: expected a package and versions",
-                hint="Options, paths and other files (-r, -e) cannot be locked.",
-            ) from exc
-        if requirement.url is not None:
-            raise EnvironmentSpecError(
-                f"{name} has the pip requirement {line!r}: URLs cannot be locked",
-                hint="Name a version from a package index.",
-            )
-        yield line

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.environments.lockfile import lock_path, read_spec
 from snakemake_repro.backends.uv import run_uv
-from snakemake_repro.errors import EnvironmentSpecError, StorageError
+from snakemake_repro.errors import EnvironmentSpecError, NotFoundError, StorageError
+from snakemake_repro.logic.pypi_spec import PypiSpec
 from snakemake_repro.logic.requirements import (
     LockedPackage,
+    NewerLockError,
     PypiLock,
-    PypiSpec,
     moved,
     parse_compiled,
     parse_lock,
-    requirement_lines,
 )
 
-_OLDEST_PYTHON = "3.11"
+_CHOICES = ("UV_EXCLUDE_NEWER", "UV_PRERELEASE", "UV_RESOLUTION")
+"""Which versions the user prefers, told to uv; in an installation there is nothing to choose."""
+
+
+class LockState(enum.StrEnum):
+    """What became of a lock, or with ``check`` what it is."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    MISSING = "missing"
+    STALE = "stale"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,19 +47,19 @@ class Locked:
     Attributes:
         source: The environment file.
         lock: Its lock.
-        state: ``created``, ``changed``, ``unchanged``; with ``check`` also ``missing``, ``stale``.
+        state: What became of it; with ``check`` nothing, it is unchanged, missing or stale.
         moved: Packages whose version changed: name, old version, new version.
     """
 
     source: Path
     lock: Path
-    state: str
+    state: LockState
     moved: tuple[tuple[str, str | None, str | None], ...] = ()
 
     @property
     def current(self) -> bool:
         """The lock satisfies the file as it is."""
-        return self.state not in ("missing", "stale")
+        return self.state not in (LockState.MISSING, LockState.STALE)
 
 
 def lock(
@@ -56,7 +72,9 @@ def lock(
     """Bring the locks of environment files up to date.
 
     Versions that are locked stay, as far as the file still allows them, unless they are to be
-    upgraded. A lock holds for Python 3.11 to 3.13 on every platform.
+    upgraded; so do versions in a requirements file that stands in the lock's place. Digests
+    always come from the index. A lock holds for every platform that the packages have wheels for,
+    and for every Python from 3.11 to 3.13 that its environment file admits.
 
     Args:
         files: Environment files.
@@ -67,45 +85,55 @@ def lock(
     Raises:
         EnvironmentSpecError: A file cannot be locked.
         EnvironmentBuildError: There is no solution, or the package index cannot be reached.
-        StorageError: A lock cannot be written.
+        NotFoundError: A package to be upgraded is in none of the locks.
+        StorageError: A lock cannot be read or written.
     """
-    return tuple(
-        _check(file) if check else _lock(file, upgrade=upgrade, packages=upgrade_packages)
-        for file in files
-    )
+    chosen = list(dict.fromkeys(files))
+    if check:
+        return tuple(map(_check, chosen))
+    _require_locked(upgrade_packages, chosen)
+    return tuple(_lock(file, upgrade=upgrade, packages=upgrade_packages) for file in chosen)
 
 
 def _check(source: Path) -> Locked:
     spec, path = read_spec(source), lock_path(source)
-    old = _read(path)
-    if old is None:
-        return Locked(source=source, lock=path, state="missing")
-    state = "unchanged" if old.spec == spec.digest else "stale"
-    return Locked(source=source, lock=path, state=state)
+    text = _read(path)
+    if text is None:
+        return Locked(source=source, lock=path, state=LockState.MISSING)
+    fits = parse_lock(text, name=str(path)).spec == spec.digest
+    return Locked(source=source, lock=path, state=LockState.UNCHANGED if fits else LockState.STALE)
 
 
 def _lock(source: Path, *, upgrade: bool, packages: Sequence[str]) -> Locked:
     spec, path = read_spec(source), lock_path(source)
-    old = _readable(path)
+    old, pins = _known(path)
     if old is not None and old.spec == spec.digest and not upgrade and not packages:
-        return Locked(source=source, lock=path, state="unchanged")
-    pins = old.packages if old is not None else ()
+        return Locked(source=source, lock=path, state=LockState.UNCHANGED)
     found = _compile(spec, pins, name=str(source), upgrade=upgrade, packages=packages)
     new = PypiLock(spec=spec.digest, python=spec.python, packages=found)
     if old == new:
-        return Locked(source=source, lock=path, state="unchanged")
+        return Locked(source=source, lock=path, state=LockState.UNCHANGED)
     _write(path, new.to_text())
-    return Locked(
-        source=source,
-        lock=path,
-        state="created" if old is None else "changed",
-        moved=moved(pins, found),
-    )
+    state = LockState.CREATED if old is None else LockState.CHANGED
+    return Locked(source=source, lock=path, state=state, moved=moved(pins, found))
+
+
+def _require_locked(packages: Iterable[str], files: Iterable[Path]) -> None:
+    """Refuse names that are locked nowhere: a slip of the pen must not pass for an upgrade."""
+    wanted = {canonicalize_name(package) for package in packages}
+    if not wanted:
+        return
+    known = {package.name for file in files for package in _known(lock_path(file))[1]}
+    if missing := sorted(wanted - known):
+        raise NotFoundError(
+            f"nothing to upgrade: {', '.join(missing)} is in none of the locks",
+            hint="Packages are named as in the locks; `repro lock --upgrade` moves them all.",
+        )
 
 
 def _compile(
     spec: PypiSpec,
-    pins: tuple[LockedPackage, ...],
+    pins: Sequence[LockedPackage],
     *,
     name: str,
     upgrade: bool,
@@ -114,36 +142,68 @@ def _compile(
     """Resolve a spec; uv keeps the versions it finds in its output file."""
     if not spec.requirements:
         return ()
+    sources = indexes(portable=True)
     with tempfile.TemporaryDirectory(prefix="repro-lock-") as directory:
         wanted, result = Path(directory, "wanted.in"), Path(directory, "result.txt")
-        wanted.write_text("\n".join(spec.requirements) + "\n")
-        if pins:
-            result.write_text(requirement_lines(pins))
+        wanted.write_text("\n".join(spec.requirements) + "\n", encoding="utf-8")
+        # without digests: uv would take them over instead of asking the index for them
+        result.write_text("".join(f"{pin.pin}\n" for pin in pins), encoding="utf-8")
         arguments = [
             *("pip", "compile", str(wanted), "--output-file", str(result), "--quiet"),
-            *("--universal", "--python-version", _OLDEST_PYTHON, "--generate-hashes"),
-            *("--no-header", "--no-annotate", "--no-strip-extras", "--only-binary", ":all:"),
+            *("--universal", "--python-version", spec.oldest_python, "--generate-hashes"),
+            *("--no-header", "--no-annotate", "--only-binary", ":all:"),
+            *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable),
+            *sources.arguments,
             *(["--upgrade"] if upgrade else []),
         ]
         for package in packages:
             arguments += ["--upgrade-package", package]
-        run_uv(arguments, what=f"{name} cannot be locked")
-        return parse_compiled(result.read_text(), name=name)
+        choices = {choice: os.environ[choice] for choice in _CHOICES if choice in os.environ}
+        run_uv(
+            arguments,
+            what=f"{name} cannot be locked",
+            variables={**choices, **sources.variables},
+        )
+        return parse_compiled(result.read_text(encoding="utf-8"), name=lock_path(Path(name)).name)
 
 
-def _read(path: Path) -> PypiLock | None:
+def _known(path: Path) -> tuple[PypiLock | None, tuple[LockedPackage, ...]]:
+    """Return the lock that is there, if it can be used, and the versions it names.
+
+    A requirements file without our header, as uv and pip-compile write them, gives its versions;
+    what cannot be read at all is made anew.
+
+    Raises:
+        NewerLockError: A newer version of this package made it.
+    """
+    text = _read(path)
+    if text is None:
+        return None, ()
     try:
-        return parse_lock(path.read_text(encoding="utf-8"), name=str(path))
+        lock = parse_lock(text, name=str(path))
+    except NewerLockError:
+        raise
+    except EnvironmentSpecError:
+        return None, _pins(text)
+    return lock, lock.packages
+
+
+def _pins(text: str) -> tuple[LockedPackage, ...]:
+    try:
+        return parse_compiled(text, name="")
+    except EnvironmentSpecError:
+        return ()
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-
-
-def _readable(path: Path) -> PypiLock | None:
-    """Return the lock that is there; one that cannot be used is made anew."""
-    try:
-        return _read(path)
-    except EnvironmentSpecError:
-        return None
+    except OSError as exc:
+        raise StorageError(
+            f"cannot read the lock {path}: {exc.strerror}", hint="Mend the permissions."
+        ) from exc
 
 
 def _write(path: Path, text: str) -> None:

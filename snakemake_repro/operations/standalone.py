@@ -15,15 +15,15 @@ from typing import Any
 
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.host import host_id
-from snakemake_repro.backends.journal import FileJournal, JournalStore
-from snakemake_repro.backends.parents import Parent, Parents, Process, snakemake_above, this_process
+from snakemake_repro.backends.journal import FileJournal
+from snakemake_repro.backends.parents import Parents, Process, snakemake_above, this_process
 from snakemake_repro.backends.snakemake_process import declared_variables, describe_process
 from snakemake_repro.backends.snakemake_script import Script, resources_of, spec_of
-from snakemake_repro.errors import NotFoundError, RecordError
 from snakemake_repro.logic.redaction import Redactor, guess_secrets
+from snakemake_repro.operations.abandoned import end_abandoned_runs
 from snakemake_repro.operations.attempt import WRITER, Attempt
 from snakemake_repro.operations.sync import recorded_uri, resolve_tracking_uri
-from snakemake_repro.records import JobRecord, JobSpec, JobStatus, RunEnd, RunEnded, RunStarted
+from snakemake_repro.records import JobSpec, RunStarted
 
 _clock = SystemClock()
 
@@ -91,45 +91,8 @@ def begin(snakemake: Any, script_names: Mapping[str, Any]) -> Attempt:
     )
 
 
-def end_abandoned_runs(workdir: Path) -> None:
-    """Write the end of runs whose Snakemake process is gone and could not write it.
-
-    Such a run counts as failed when the last attempt at one of its recorded jobs failed, as
-    interrupted when somebody was to write its end and did not, else as succeeded.
-
-    Raises:
-        StorageError: The record cannot be written.
-    """
-
-    def end(parent: Parent) -> None:
-        try:
-            history = JournalStore(workdir).load(parent.run_id)
-        except (NotFoundError, RecordError):
-            return  # it never began, or is nothing that this version may add to
-        if history.end is not None:
-            return
-        last = {_job_of(job.record): job.record for job in history.jobs}
-        status = "succeeded" if parent.leader == WRITER else "interrupted"
-        if any(job.status is not JobStatus.SUCCEEDED for job in last.values()):
-            status = "failed"
-        times = [job.finished for job in last.values() if job.finished is not None]
-        finished = max(times, default=history.run.started)
-        journal = FileJournal(workdir, parent.run_id, WRITER)
-        try:
-            run_end = RunEnd(status=status, finished=finished)
-            journal.append(RunEnded(run_id=parent.run_id, at=_clock.now(), end=run_end))
-        finally:
-            journal.close()
-
-    Parents(workdir, host_id()).sweep(end)
-
-
 def _secrets(process: Process | None, workdir: Path) -> dict[str, str]:
     """Return what must not be recorded: what the workflow declares, and what looks like it."""
     declared = () if process is None else declared_variables(process.command, workdir)
     found = {name: os.environ[name] for name in declared if name in os.environ}
     return {**guess_secrets(os.environ), **found}
-
-
-def _job_of(job: JobRecord) -> tuple[Any, ...]:
-    return (job.spec.rule, *sorted(job.spec.wildcards.items()))

@@ -10,18 +10,20 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from snakemake_repro.backends.journal import store_root
+from snakemake_repro.backends.journal import JournalStore, store_root
 from snakemake_repro.backends.mlflow_client import recorded_uri, resolve_tracking_uri
-from snakemake_repro.errors import RecordError
+from snakemake_repro.errors import RecordError, StorageError
 from snakemake_repro.interfaces import Tracker
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.logic.redaction import strip_credentials
-from snakemake_repro.operations.deliver import deliver, outstanding
+from snakemake_repro.operations.abandoned import end_abandoned_runs
+from snakemake_repro.operations.deliver import Deliveries, Notes, is_over, outstanding
 
 __all__ = [
     "Pending",
     "SyncResult",
     "Trackers",
+    "delivery_lock",
     "pending",
     "recorded_uri",
     "resolve_tracking_uri",
@@ -60,7 +62,7 @@ class SyncResult:
 
 
 class Trackers:
-    """MLflow trackers by URI, each connected once."""
+    """MLflow trackers by URI, each connected once; ``Destinations``."""
 
     def __init__(self, workdir: Path, tracking_uri: str | None) -> None:
         """Choose where runs go.
@@ -73,7 +75,11 @@ class Trackers:
         self._explicit = tracking_uri
         self._open: dict[str, Tracker] = {}
 
-    def __call__(self, history: RunHistory) -> Tracker:
+    def name(self, history: RunHistory) -> str:
+        """Return where a run goes, without credentials."""
+        return strip_credentials(self._uri(history))
+
+    def tracker(self, history: RunHistory) -> Tracker:
         """Return the tracker of a run."""
         from snakemake_repro.backends.mlflow_tracker import MlflowTracker
 
@@ -83,18 +89,22 @@ class Trackers:
         return self._open[uri]
 
     def _uri(self, history: RunHistory) -> str:
-        current = resolve_tracking_uri(self._explicit, os.environ, self._workdir)
         recorded = history.run.tracking_uri
+        if self._explicit is not None:
+            return resolve_tracking_uri(self._explicit, {}, self._workdir)
+        if recorded is None:
+            return resolve_tracking_uri(None, {}, self._workdir)
+        current = resolve_tracking_uri(None, os.environ, self._workdir)
         # the recorded one lacks the credentials that the current one may have
-        if self._explicit or not recorded or strip_credentials(current) == recorded:
+        if strip_credentials(current) == recorded:
             return current
         return resolve_tracking_uri(recorded, {}, self._workdir)
 
 
 def pending(workdir: Path) -> Pending:
     """Count what is still on its way; cheap enough to ask several times a second."""
-    left = list(outstanding(workdir))
-    return Pending(jobs=sum(jobs for _, jobs in left), runs=len(left))
+    left = outstanding(workdir)
+    return Pending(jobs=sum(left.values()), runs=len(left))
 
 
 def sync(
@@ -108,51 +118,76 @@ def sync(
 
     Args:
         workdir: The working directory.
-        wait: Seconds after which to give up waiting for another process; ``None`` waits as long
-            as it takes.
-        tracking_uri: Where all runs go, instead of where each was to go.
+        wait: Seconds after which to give up waiting for another process that delivers; ``None``
+            waits as long as it takes to deliver all runs that are over.
+        tracking_uri: Where all runs go, also those that went elsewhere before.
         progress: Called now and then with what is left.
 
     Raises:
         TrackingError: The tracking store cannot be reached.
         StorageError: The notes of what was delivered cannot be written.
     """
-    before = {run_id for run_id, _ in outstanding(workdir)}
+    before = set(outstanding(workdir))
+    elsewhere = set() if tracking_uri is None else set(JournalStore(workdir).run_ids())
     damaged: dict[str, str] = {}
-    if before:
-        deadline = None if wait is None else time.monotonic() + wait
-        lock = FileLock(recorder_lock(workdir))
-        while True:
-            try:
-                with lock.acquire(timeout=_POLL_S):
-                    damaged = _deliver_all(workdir, tracking_uri, progress)
+    delivered: set[str] = set()
+    deadline = None if wait is None else time.monotonic() + wait
+    while before | elsewhere:
+        try:
+            with FileLock(delivery_lock(workdir), timeout=_POLL_S):
+                done, damaged = _deliver_all(workdir, before | elsewhere, tracking_uri, progress)
+                delivered |= done
+            break
+        except Timeout:
+            progress(pending(workdir))
+            late = deadline is not None and time.monotonic() > deadline
+            if late or not (elsewhere or _waiting(workdir)):
                 break
-            except Timeout:
-                left = pending(workdir)
-                progress(left)
-                if not left.runs or (deadline is not None and time.monotonic() > deadline):
-                    break
-    left_ids = {run_id for run_id, _ in outstanding(workdir)}
-    return SyncResult(
-        delivered=tuple(sorted(before - left_ids)), pending=pending(workdir), damaged=damaged
-    )
+    delivered |= before - set(outstanding(workdir))
+    return SyncResult(delivered=tuple(sorted(delivered)), pending=pending(workdir), damaged=damaged)
 
 
-def recorder_lock(workdir: Path) -> Path:
-    """Return the lock that who delivers holds."""
+def delivery_lock(workdir: Path) -> Path:
+    """Return the lock that is held by who delivers; two at once would make things twice.
+
+    Raises:
+        StorageError: There is no place for it.
+    """
     root = store_root(workdir)
-    root.mkdir(parents=True, exist_ok=True)
-    return root / "recorder.lock"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(
+            f"cannot make {root}: {exc.strerror}", hint="Free some space or mend the permissions."
+        ) from exc
+    return root / "delivery.lock"
+
+
+def _waiting(workdir: Path) -> bool:
+    """Tell whether a run is over and not yet delivered."""
+    store = JournalStore(workdir)
+    return any(is_over(store.files(run_id)) for run_id in outstanding(workdir))
 
 
 def _deliver_all(
-    workdir: Path, tracking_uri: str | None, progress: Callable[[Pending], None]
-) -> dict[str, str]:
-    trackers = Trackers(workdir, tracking_uri)
-    damaged = {}
-    for run_id, _ in list(outstanding(workdir)):
+    workdir: Path,
+    run_ids: set[str],
+    tracking_uri: str | None,
+    progress: Callable[[Pending], None],
+) -> tuple[set[str], dict[str, str]]:
+    """Deliver; return the runs that are there completely now, and those that cannot be read."""
+    end_abandoned_runs(workdir)
+    deliveries = Deliveries(workdir, Trackers(workdir, tracking_uri))
+    notes = Notes(workdir)
+    done: set[str] = set()
+    damaged: dict[str, str] = {}
+    for run_id in sorted(run_ids):
+        stamp = notes.read(run_id)
         try:
-            deliver(workdir, run_id, trackers, lambda: progress(pending(workdir)))
+            came = deliveries.deliver(run_id, progress=lambda: progress(pending(workdir)))
         except RecordError as exc:
             damaged[run_id] = exc.message
-    return damaged
+            continue
+        if came.complete and notes.read(run_id) != stamp:
+            done.add(run_id)
+    return done, damaged

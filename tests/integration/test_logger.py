@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import wait_for
-from runs import Workspace
+from runs import Done, Workspace
 
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.logic.history import results
@@ -60,11 +60,18 @@ def _study(workspace: Workspace) -> None:
     workspace.write("s.py", _SCRIPT)
 
 
-def test_every_job_is_recorded(lonely: Workspace) -> None:
-    _study(lonely)
-    done = lonely.ok(*_LOGGER, executor="local")
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Done]:
+    """A workflow with jobs of many kinds, and what one run of it said; only to be looked at."""
+    workspace = Workspace(tmp_path_factory.mktemp("study"))
+    _study(workspace)
+    return workspace, workspace.ok(*_LOGGER, executor="local")
+
+
+def test_every_job_is_recorded(study: tuple[Workspace, Done]) -> None:
+    workspace, done = study
     assert "incomplete" not in done.output
-    [history] = lonely.histories()
+    [history] = workspace.histories()
     assert f"Recording run {history.run.id[:12]}" in done.output
     assert history.run.executor == "local"
     assert history.run.job_count == 7
@@ -98,26 +105,24 @@ def test_every_job_is_recorded(lonely: Workspace) -> None:
     assert jobs["touched", 1].record.outputs[0].digest == _digest(b"")
 
 
-def test_a_temporary_file_is_read_before_it_goes(lonely: Workspace) -> None:
-    _study(lonely)
-    lonely.ok(*_LOGGER, executor="local")
+def test_a_temporary_file_is_read_before_it_goes(study: tuple[Workspace, Done]) -> None:
+    workspace, _ = study
     numbers = _digest("".join(f"{n}\n" for n in range(1, 11)).encode())
-    a, b = lonely.job("a"), lonely.job("b")
-    assert not (lonely.root / "out" / "a.txt").exists()
+    a, b = workspace.job("a"), workspace.job("b")
+    assert not (workspace.root / "out" / "a.txt").exists()
     assert (a.record.outputs[0].digest, a.removed) == (numbers, ("out/a.txt",))
     assert (b.record.spec.inputs[0].digest, b.record.spec.inputs[0].name) == (numbers, "numbers")
-    assert "out/a.txt" not in results(lonely.history)
+    assert "out/a.txt" not in results(workspace.history)
 
 
-def test_a_repeated_attempt_is_two_attempts(lonely: Workspace) -> None:
-    _study(lonely)
-    lonely.ok(*_LOGGER, executor="local")
-    first, second = sorted(lonely.jobs("flaky"), key=lambda job: job.record.attempt)
+def test_a_repeated_attempt_is_two_attempts(study: tuple[Workspace, Done]) -> None:
+    workspace, _ = study
+    first, second = sorted(workspace.jobs("flaky"), key=lambda job: job.record.attempt)
     assert (first.state, first.record.status) == (JobState.REJECTED, JobStatus.FAILED)
     assert first.record.error is not None
     assert "returned non-zero exit status 7" in first.record.error
     assert (second.state, second.record.status) == (JobState.ACCEPTED, JobStatus.SUCCEEDED)
-    assert results(lonely.history)["out/flaky.txt"][0].digest == _digest(b"ok\n")
+    assert results(workspace.history)["out/flaky.txt"][0].digest == _digest(b"ok\n")
 
 
 def test_the_next_run_records_what_it_reuses(lonely: Workspace) -> None:

@@ -10,12 +10,19 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import snakemake.script
+from package_index import make_wheel, serve_index
+from processes import wait_for, with_environment
 from runs import Workspace
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
+from snakemake.sourcecache import LocalSourceFile
 
+from snakemake_repro.backends.environments import pypi
+from snakemake_repro.backends.environments.installed import check_installed
 from snakemake_repro.backends.environments.lockfile import lock_path, resolve_spec
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments
@@ -44,9 +51,9 @@ from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.environments.store import NodeEnvironments
 built = []
 build = pypi.build
-def counted(*args):
+def counted(*args, **kwargs):
     built.append(1)
-    build(*args)
+    build(*args, **kwargs)
 pypi.build = counted
 file, store = map(Path, sys.argv[1:])
 environment = NodeEnvironments(store).realise(resolve_spec(file, file.parent))
@@ -206,26 +213,104 @@ def test_of_many_processes_one_builds(env_file: Path, tmp_path: Path) -> None:
     assert len({output[1] for output in outputs}) == 1
 
 
-def test_a_build_that_is_killed_is_built_anew(env_file: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An environment file whose environment takes its time to build, locked."""
+    wheels = tmp_path / "wheels"
+    text = "".join(f"def f{i}(x):\n    return x + {i}\n" for i in range(200))
+    for name in ("apple", "pear"):
+        files = {f"{name}/m{i}.py": text for i in range(150)}
+        make_wheel(wheels, name, "1.0", files={f"{name}/__init__.py": "", **files})
+    path = tmp_path / "large.yaml"
+    path.write_text("dependencies: [python, {pip: [apple, pear]}]\n")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    with serve_index(wheels) as url:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        lock([path])
+        yield path
+
+
+def test_a_build_that_is_killed_is_built_anew(large: Path, tmp_path: Path) -> None:
+    """Killed at any moment: the builder alone, so that uv goes on without it, or with uv."""
     seed = random.randrange(2**32)
     print("seed", seed)
     moments = random.Random(seed)
-    store = tmp_path / "store"
+    spec = resolve_spec(large, tmp_path)
+    record, packages = pypi.plan(spec)
+    duration = _seconds(lambda: NodeEnvironments(tmp_path / "first").realise(spec))
     killed = 0
-    for _ in range(8):
-        with _realise(env_file, store) as process:
-            time.sleep(moments.uniform(0.15, 0.6))
+    for attempt in range(40):
+        if killed == 10:
+            break
+        store = tmp_path / f"store{attempt}"
+        prefix = store / record.digest.value[:32]
+        with _realise(large, store) as process:
+            wait_for(prefix.exists, what="the build")
+            time.sleep(moments.uniform(0, duration))
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                killed += 1
-        for done in store.glob("*.ok"):
-            assert _works(str(done.with_suffix("") / "bin" / "python"))
-            done.unlink()
-    assert killed
-    with _realise(env_file, store) as process:
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert _works(output.split()[1])
+                os.kill(process.pid, signal.SIGKILL)
+                if attempt % 2:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if prefix.with_suffix(".ok").exists():
+            continue  # it was complete before; try again
+        killed += 1
+        python = NodeEnvironments(store).realise(spec).python
+        assert python is not None
+        assert {path.name for path in store.iterdir()} == {
+            *(prefix.name, f"{prefix.name}.lock", f"{prefix.name}.ok")
+        }
+        wait_for(lambda: not with_environment(str(store)), what="the end of what was left behind")
+        [site] = prefix.glob("lib/python*/site-packages")
+        check_installed(site, "large", packages)
+        script = "import apple.m149, pear.m149; assert pear.m149.f199(1) == 200"
+        subprocess.run([python, "-c", script], check=True)
+    assert killed == 10
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    started = time.monotonic()
+    act()
+    return time.monotonic() - started
+
+
+def test_a_builder_that_is_interrupted_leaves_nothing(large: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with _realise(large, store) as process:
+        wait_for(lambda: list(store.glob("*/bin/python")), what="the build")
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    assert process.returncode != 0
+    assert {path.suffix for path in store.iterdir()} == {".lock"}
+
+
+def test_a_cache_that_somebody_changed_is_noticed(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = resolve_spec(large, tmp_path)
+    NodeEnvironments(tmp_path / "one").realise(spec)
+    [cached] = (tmp_path / "cache").glob("archive-v*/*/apple/m7.py")
+    assert cached.stat().st_nlink == 1, "no environment shares it"
+    text = cached.read_text()
+    cached.write_text(text.replace("x + 7", "x + 8"))
+    with pytest.raises(EnvironmentBuildError, match=r"m7\.py is not as apple was packed"):
+        NodeEnvironments(tmp_path / "other").realise(spec)
+    assert {path.suffix for path in (tmp_path / "other").iterdir()} == {".lock"}
+
+
+def test_settings_of_uv_do_not_change_what_is_built(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("UV_VENV_SEED", "UV_NO_VERIFY_HASHES", "UV_SYSTEM_PYTHON", "UV_NO_BUILD"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("UV_LINK_MODE", "symlink")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.pip]\nno-deps = "broken"\n')
+    monkeypatch.chdir(tmp_path)
+    environment = NodeEnvironments(Path("store")).realise(resolve_spec(large, tmp_path))
+    assert environment.python is not None
+    [module] = Path(environment.python).parents[1].glob("lib/python*/site-packages/apple/m7.py")
+    assert not module.is_symlink()
 
 
 def test_a_job_cannot_reach_the_cache_through_its_environment(
@@ -259,25 +344,62 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
         subprocess.run(["umount", small], check=True)
 
 
-def test_scripts_see_snakemake_and_nothing_else_of_the_host(
-    spec: EnvironmentSpec, tmp_path: Path
+def test_a_script_gets_its_snakemake_object_and_nothing_else_of_the_host(
+    spec: EnvironmentSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = NodeEnvironments(tmp_path).realise(spec)
+    """The preamble that Snakemake writes into a script, in an environment without Snakemake."""
+    environment = NodeEnvironments(tmp_path / "store").realise(spec)
     assert environment.python is not None
-    script = f"""
-        import sys
-        sys.path.append({str(script_search_path(tmp_path))!r})
-        from snakemake.iocontainers import Snakemake
-        from snakemake.logging import logger
-        from snakemake_repro import track
-        for name in ("numpy", "ray", "mlflow", "yaml", "click"):
-            try:
-                __import__(name)
-            except ImportError:
-                continue
-            sys.exit(name + " leaks in")
-    """
-    subprocess.run([environment.python, "-c", textwrap.dedent(script)], check=True)
+    search = str(script_search_path(tmp_path / "store"))
+    monkeypatch.setattr(snakemake.script, "get_snakemake_searchpaths", lambda: [search])
+    preamble = snakemake.script.PythonScript.generate_preamble(
+        LocalSourceFile(str(tmp_path / "job.py")),
+        cache_path=None,
+        source="",
+        basedir=None,
+        input_=InputFiles(fromdict={"data": "in.txt"}),
+        output=OutputFiles(["out.txt"]),
+        params=Params(fromdict={"depth": {"trees": [1, 2.5, None]}}),
+        wildcards=Wildcards(fromdict={"sample": "a"}),
+        threads=2,
+        resources=ResourceList(fromdict={"mem_mb": 100}),
+        log=Log([]),
+        config={"key": ["value"]},
+        rulename="train",
+        conda_env=None,
+        container_img=None,
+        singularity_args="",
+        env_modules=None,
+        bench_record=None,
+        jobid=1,
+        bench_iteration=None,
+        cleanup_scripts=True,
+        shadow_dir=None,
+        is_local=False,
+    )
+    (tmp_path / "job.py").write_text(
+        preamble
+        + textwrap.dedent(
+            """
+            import importlib, tabulate
+            assert snakemake.input.data == "in.txt"
+            assert snakemake.output[0] == "out.txt"
+            assert snakemake.params.depth == {"trees": [1, 2.5, None]}
+            assert snakemake.wildcards.sample == "a"
+            assert (snakemake.threads, snakemake.resources["mem_mb"]) == (2, 100)
+            assert (snakemake.config, snakemake.rule) == ({"key": ["value"]}, "train")
+            logger.info("logging works")
+            from snakemake_repro import track
+            for name in ("numpy", "ray", "mlflow", "yaml", "click", "packaging", "pip"):
+                try:
+                    importlib.import_module(name)
+                except ImportError:
+                    continue
+                raise SystemExit(name + " leaks in")
+            """
+        )
+    )
+    subprocess.run([environment.python, tmp_path / "job.py"], check=True, cwd=tmp_path)
 
 
 def test_rules_run_in_their_locked_environment_in_both_tiers(

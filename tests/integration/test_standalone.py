@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -9,14 +10,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 from runs import Workspace
 
-from snakemake_repro.operations.standalone import end_abandoned_runs
+from snakemake_repro.backends.mlflow_store import MlflowStore
+from snakemake_repro.logic.canonical import job_key
+from snakemake_repro.logic.history import JobHistory
+from snakemake_repro.operations.abandoned import end_abandoned_runs
+from snakemake_repro.operations.sync import pending
 from snakemake_repro.records import Digest, FileKind, JobState, JobStatus, Origin, Tier
 
 pytestmark = pytest.mark.integration
 
 _SECRET = "hunter2-hunter2"
+_ON_HOST = ("--ray-environments", "host")
 _SNAKEFILE = """
     rule all:
         input: "out/a.json", "out/b.json"
@@ -71,13 +78,22 @@ def _digest(path: Path) -> Digest:
     return Digest(hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_a_wrapper_records_digests_commit_and_metrics(lonely: Workspace) -> None:
-    commit = _study(lonely)
-    done = lonely.ok(executor="local")
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, str]:
+    """A workflow that ran once, and its commit; only to be looked at."""
+    workspace = Workspace(tmp_path_factory.mktemp("study"))
+    commit = _study(workspace)
+    done = workspace.ok(executor="local")
     assert "RuntimeWarning" not in done.output
-    [history] = lonely.histories()
+    return workspace, commit
+
+
+def test_a_wrapper_records_digests_commit_and_metrics(study: tuple[Workspace, str]) -> None:
+    workspace, commit = study
+    [history] = workspace.histories()
     run = history.run
-    assert (run.executor, run.snakefile, run.name) == ("local", "Snakefile", "work")
+    assert (run.executor, run.snakefile) == ("local", "Snakefile")
+    assert run.name == workspace.root.name
     assert run.command[1:3] == ("-m", "snakemake")
     [source] = run.sources
     assert source.git is not None
@@ -92,13 +108,13 @@ def test_a_wrapper_records_digests_commit_and_metrics(lonely: Workspace) -> None
     )  # fmt: skip
     [data], [out] = record.spec.inputs, record.outputs
     assert (data.path, data.name, data.digest) == (
-        "out/data.txt", "data", _digest(lonely.root / "out/data.txt"),
+        "out/data.txt", "data", _digest(workspace.root / "out/data.txt"),
     )  # fmt: skip
     assert (out.path, out.name, out.digest) == (
-        "out/a.json", "metrics", _digest(lonely.root / "out/a.json"),
+        "out/a.json", "metrics", _digest(workspace.root / "out/a.json"),
     )  # fmt: skip
     assert record.spec.kind == "wrapper"
-    assert record.spec.code == _digest(lonely.root / "wrapper/wrapper.py")
+    assert record.spec.code == _digest(workspace.root / "wrapper/wrapper.py")
     assert record.spec.params == (["seed", 3], ["rate", 0.1])
     assert str(record.spec.environment) in history.environments
     assert record.key is not None
@@ -135,6 +151,18 @@ def test_jobs_of_one_snakemake_are_one_run_and_the_next_snakemake_is_another(
     end_abandoned_runs(lonely.root)
     assert lonely.history.end is not None
     assert list((lonely.root / ".repro" / "parents").glob("*.json")) == []
+
+
+def test_the_run_reaches_mlflow_by_itself(study: tuple[Workspace, str]) -> None:
+    workspace, _ = study
+    wait_for(lambda: not pending(workspace.root).runs, what="the delivery to MLflow")
+    [local] = workspace.histories()
+    store = MlflowStore(workspace.environ["MLFLOW_TRACKING_URI"])
+    assert store.run_ids() == [local.run.id]
+    delivered = store.load(local.run.id)
+    assert delivered == local
+    assert delivered.end is not None, "the recorder notices that Snakemake is gone"
+    assert {m.name for job in delivered.jobs for m in job.record.metrics} == {"loss"}
 
 
 def test_a_failure_in_the_block_is_recorded_and_fails_the_job(lonely: Workspace) -> None:
@@ -296,18 +324,26 @@ def test_a_script_in_a_shell_rule_belongs_to_the_run(lonely: Workspace) -> None:
     assert not (lonely.root / "wrapper" / ".repro").exists()
 
 
-def test_the_job_key_is_the_one_that_the_executor_computes(workspace: Workspace) -> None:
+def test_a_job_is_specified_as_the_executor_would(workspace: Workspace) -> None:
+    def specs() -> dict[str, Digest]:
+        """Return keys by job; of the environment each tier may see another part."""
+        found = [dataclasses.replace(j.record.spec, environment=None) for j in jobs()]
+        return {str(spec.wildcards): job_key(spec) for spec in found}
+
+    def jobs() -> list[JobHistory]:
+        return workspace.jobs("train")
+
     _study(workspace)
     workspace.ok(executor="local")
-    alone = {str(j.record.spec.wildcards): j.record.key for j in workspace.jobs("train")}
-    workspace.ok("--forceall", executor="ray")
-    on_ray = {str(j.record.spec.wildcards): j.record.key for j in workspace.jobs("train")}
-    assert alone == on_ray
+    alone = specs()
+    workspace.ok("--forceall", *_ON_HOST, executor="ray")
+    assert specs() == alone
+    assert len(alone) == 2
 
 
 def test_a_job_of_the_executor_does_not_record_itself(workspace: Workspace) -> None:
     _study(workspace)
-    workspace.ok(executor="ray")
+    workspace.ok(*_ON_HOST, executor="ray")
     [history] = workspace.histories()
     [job, _] = (j.record for j in history.jobs if j.record.spec.rule == "train")
     assert [(m.name, m.step) for m in job.metrics] == [("loss", 0), ("loss", 1), ("loss", 2)]

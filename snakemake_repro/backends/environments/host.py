@@ -37,9 +37,9 @@ class HostEnvironment:
 def _record() -> EnvironmentRecord:
     versions: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        name = distribution.name
-        if name:  # what is first on the path is what would be imported
-            versions.setdefault(canonicalize_name(name), distribution.version)
+        name, version = distribution.name, distribution.version
+        if name and version:  # an aborted installation leaves directories without metadata
+            versions.setdefault(canonicalize_name(name), version)  # the first is imported
     packages = tuple(Package(name=n, version=v) for n, v in sorted(versions.items()))
     python, place = platform.python_version(), sysconfig.get_platform()
     content = [python, place, [[p.name, p.version] for p in packages]]

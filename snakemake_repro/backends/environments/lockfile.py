@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 from pathlib import Path
 
 import snakemake_repro
-from snakemake_repro.backends.files import hash_file, recorded_path
+from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.requirements import PypiSpec, parse_lock, parse_spec
-from snakemake_repro.records import EnvironmentKind, EnvironmentSpec, FileRecord
+from snakemake_repro.logic.pypi_spec import PypiSpec, parse_spec
+from snakemake_repro.logic.requirements import parse_lock
+from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentSpec, FileRecord
 
 LOCK_SUFFIX = ".requirements.lock"
 _YAML_SUFFIXES = (".yaml", ".yml")
+_POST_DEPLOY_SUFFIX = ".post-deploy.sh"
 
 
 def lock_path(env_file: Path) -> Path:
@@ -25,28 +29,7 @@ def read_spec(env_file: Path) -> PypiSpec:
     Raises:
         EnvironmentSpecError: It is missing, no YAML, or asks for what cannot be given.
     """
-    import yaml
-
-    if env_file.suffix not in _YAML_SUFFIXES:
-        raise EnvironmentSpecError(
-            f"{env_file} is no environment file: expected a name that ends in .yaml",
-            hint="Name the environment file itself; its lock is found beside it.",
-        )
-    try:
-        text = env_file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise EnvironmentSpecError(
-            f"the environment file {env_file} cannot be read: {exc}",
-            hint="The path in `conda:` is relative to the Snakefile that names it.",
-        ) from exc
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        problem = " ".join(str(exc).split())
-        raise EnvironmentSpecError(
-            f"the environment file {env_file} is no YAML: {problem}", hint="Mend its syntax."
-        ) from exc
-    return parse_spec(data, name=str(env_file))
+    return _parse_spec(_read_spec(env_file), env_file)
 
 
 def resolve_spec(env_file: Path, root: Path) -> EnvironmentSpec:
@@ -59,50 +42,76 @@ def resolve_spec(env_file: Path, root: Path) -> EnvironmentSpec:
     Raises:
         EnvironmentSpecError: The file cannot be used, has no lock, or has changed since its lock.
     """
-    spec = read_spec(env_file)
+    source = _read_spec(env_file)
+    spec = _parse_spec(source, env_file)
     path = lock_path(env_file)
     name = _name(env_file, root)
+    command = f"`repro lock {shlex.quote(recorded_path(env_file, root))}`"
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError as exc:
         raise EnvironmentSpecError(
             f"{name} is not locked: expected {path.name} beside it",
-            hint=f"`repro lock {name}` makes it; `--ray-environments host` runs without.",
+            hint=f"{command} makes it; `--ray-environments host` runs without.",
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise EnvironmentSpecError(
-            f"the lock {path} cannot be read: {exc}", hint="Mend its permissions."
+            f"the lock {path} cannot be read: {exc}", hint=f"{command} makes it anew."
         ) from exc
     lock = parse_lock(text, name=str(path))
     if lock.spec != spec.digest:
         raise EnvironmentSpecError(
             f"{name} has changed since {path.name} was made from it",
-            hint=f"`repro lock {name}` brings the lock up to date.",
+            hint=f"{command} brings the lock up to date.",
         )
     return EnvironmentSpec(
         kind=EnvironmentKind.PYPI,
         name=name,
-        source=_record(env_file, name),
-        lock=_record(path, str(Path(name).with_name(path.name))),
+        source=_record(source, name),
+        lock=_record(data, Path(name).with_name(path.name).as_posix()),
         lock_text=text,
     )
 
 
-def find_environment_files(root: Path) -> list[Path]:
-    """Return the environment files in the usual places of a workflow, sorted."""
-    patterns = ("envs", "workflow/envs")
-    found = [
-        path
-        for folder in patterns
-        for suffix in _YAML_SUFFIXES
-        for path in (root / folder).glob(f"**/*{suffix}")
-    ]
-    return sorted(found)
+def _read_spec(env_file: Path) -> bytes:
+    if env_file.suffix not in _YAML_SUFFIXES:
+        raise EnvironmentSpecError(
+            f"{env_file} is no environment file: expected a name that ends in .yaml",
+            hint="Name the environment file itself; its lock is found beside it.",
+        )
+    try:
+        return env_file.read_bytes()
+    except OSError as exc:
+        raise EnvironmentSpecError(
+            f"the environment file {env_file} cannot be read: {exc.strerror}",
+            hint="The path in `conda:` is relative to the Snakefile that names it.",
+        ) from exc
 
 
-def _record(path: Path, name: str) -> FileRecord:
-    digest, size = hash_file(path)
-    return FileRecord(path=name, digest=digest, size=size)
+def _parse_spec(content: bytes, env_file: Path) -> PypiSpec:
+    import yaml
+
+    script = env_file.with_name(env_file.stem + _POST_DEPLOY_SUFFIX)
+    if script.exists():
+        raise EnvironmentSpecError(
+            f"{env_file} has the script {script.name} beside it, which Snakemake runs in the new "
+            "environment: what it does there cannot be locked",
+            hint="Move what it does into a rule, or use `--ray-environments host`.",
+        )
+    try:
+        data = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        problem = " ".join(str(exc).split())
+        raise EnvironmentSpecError(
+            f"the environment file {env_file} is no YAML: {problem}", hint="Mend its syntax."
+        ) from exc
+    return parse_spec(data, name=str(env_file))
+
+
+def _record(content: bytes, name: str) -> FileRecord:
+    digest = Digest(hashlib.sha256(content).hexdigest())
+    return FileRecord(path=name, digest=digest, size=len(content))
 
 
 def _name(env_file: Path, root: Path) -> str:

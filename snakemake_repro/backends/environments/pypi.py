@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
 import platform
 import sys
 import sysconfig
@@ -10,25 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from packaging.markers import default_environment
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
+from snakemake_repro.backends.environments.indexes import indexes
+from snakemake_repro.backends.environments.installed import check_installed
 from snakemake_repro.backends.uv import run_uv
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.requirements import (
     LockedPackage,
-    PypiLock,
+    applicable,
     parse_lock,
     requirement_lines,
 )
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, EnvironmentSpec, Package
 
-_TAG = "PypiEnvironment/1"
+ENVIRONMENT_TAG = "PypiEnvironment/1"
+"""Raise the number whenever the same lock would give another environment."""
+
 _LEAKS = (
     "PYTHONPATH",
     "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
     "R_LIBS",
+    "R_LIBS_SITE",
     "R_LIBS_USER",
     "PERLLIB",
     "PERL5LIB",
@@ -53,13 +58,18 @@ class PypiEnvironment:
     @property
     def python(self) -> str:
         """Its interpreter."""
-        return str(self._prefix / "bin" / "python")
+        return str(interpreter(self._prefix))
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return ``base`` with this environment first and nothing of another one."""
         kept = {name: value for name, value in base.items() if name not in _LEAKS}
-        search = f"{self._prefix / 'bin'}:{base.get('PATH', '/usr/bin:/bin')}"
+        search = f"{self._prefix / 'bin'}:{base.get('PATH') or os.defpath}"
         return {**kept, "PATH": search, "VIRTUAL_ENV": str(self._prefix), "PYTHONNOUSERSITE": "1"}
+
+
+def interpreter(prefix: Path) -> Path:
+    """Return where an environment has its interpreter."""
+    return prefix / "bin" / "python"
 
 
 def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage, ...]]:
@@ -71,19 +81,27 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
     """
     if spec.lock_text is None:
         raise EnvironmentSpecError(f"the environment {spec.name} came without its lock")
-    lock = parse_lock(spec.lock_text, name=spec.lock.path if spec.lock else spec.name)
-    _check_python(lock, spec.name)
-    markers = {name: str(value) for name, value in default_environment().items()}
-    packages = lock.applicable(markers)
+    name = spec.lock.path if spec.lock else spec.name
+    lock = parse_lock(spec.lock_text, name=name)
     python, place = platform.python_version(), sysconfig.get_platform()
+    if not lock.admits(python):
+        raise EnvironmentBuildError(
+            f"the environment {spec.name} is locked for Python {lock.python}, this node has "
+            f"{python}",
+            hint="Run with a Python that the lock is made for, or change `python` in the "
+            "environment file and lock it again.",
+        )
+    markers = {name: str(value) for name, value in default_environment().items()}
+    packages = applicable(lock, markers, name=name)
     content = [
         platform.python_implementation(),
         python,
+        sysconfig.get_config_var("SOABI"),  # tells debug, free-threaded and musl builds apart
         place,
         [[p.name, p.version, [str(d) for d in p.digests]] for p in packages],
     ]
     record = EnvironmentRecord(
-        digest=digest_of(_TAG, content),
+        digest=digest_of(ENVIRONMENT_TAG, content),
         kind=EnvironmentKind.PYPI,
         pinned=True,
         name=spec.name,
@@ -98,52 +116,45 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
     return record, packages
 
 
-def build(prefix: Path, name: str, packages: tuple[LockedPackage, ...]) -> None:
+def build(prefix: Path, name: str, packages: tuple[LockedPackage, ...], *, lock: int) -> None:
     """Make the environment at its final place and check what came out.
+
+    Args:
+        prefix: Absolute.
+        name: Of the environment, for messages.
+        packages: What to install.
+        lock: Descriptor that locks the prefix. uv holds it too: should this process be killed,
+            nobody may build there as long as uv still writes.
 
     Raises:
         EnvironmentBuildError: It cannot be made from the lock.
     """
     what = f"the environment {name} cannot be built"
-    run_uv(["venv", "--quiet", "--no-project", "--python", sys.executable, str(prefix)], what=what)
+    run_uv(
+        ["venv", "--quiet", "--no-project", "--python", sys.executable, str(prefix)],
+        what=what,
+        inherit=[lock],
+    )
     if packages:
+        sources = indexes(portable=False)
         run_uv(
             [
-                *("pip", "install", "--quiet", "--python", str(prefix / "bin" / "python")),
+                *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
                 *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
                 # A hard link would let a job that edits its environment edit uv's cache as well,
-                # and with it every environment built later.
+                # and with it every environment built later. (A clone would not; uv falls back
+                # from it to other ways where the file system has none, and which ones depends on
+                # its version.)
                 *("--link-mode", "copy"),
                 "--compile-bytecode",
+                *sources.arguments,
                 *("-r", "-"),
             ],
             what=what,
             text=requirement_lines(packages),
+            variables=sources.variables,
+            inherit=[lock],
         )
-    _check_installed(prefix, name, packages)
-
-
-def _check_python(lock: PypiLock, name: str) -> None:
-    version = platform.python_version()
-    if not SpecifierSet(lock.python).contains(version, prereleases=True):
-        raise EnvironmentBuildError(
-            f"the environment {name} is locked for Python {lock.python}, this node has {version}",
-            hint="Run with a Python that the lock is made for, or change `python` in the "
-            "environment file and lock it again.",
-        )
-
-
-def _check_installed(prefix: Path, name: str, packages: tuple[LockedPackage, ...]) -> None:
     major, minor = sys.version_info[:2]
     site = prefix / "lib" / f"python{major}.{minor}" / "site-packages"
-    found = {
-        canonicalize_name(distribution.name): distribution.version
-        for distribution in importlib.metadata.distributions(path=[str(site)])
-    }
-    expected = {package.name: package.version for package in packages}
-    if found != expected:
-        wrong = sorted(found.items() ^ expected.items())
-        raise EnvironmentBuildError(
-            f"the environment {name} is not what its lock says after installation: {wrong}",
-            hint="`repro lock` makes the lock anew.",
-        )
+    check_installed(site, name, packages)

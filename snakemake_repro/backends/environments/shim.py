@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import shutil
-import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import snakemake_repro
+from snakemake_repro.backends.environments.flock import locked
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.logic.canonical import digest_of
 
@@ -29,37 +29,48 @@ _PACKAGES = (
 )
 
 
-@cache
 def script_search_path(root: Path) -> Path:
     """Return the directory of links below a store, making it first if need be.
 
     Raises:
         EnvironmentBuildError: It cannot be made.
     """
-    targets = {name: _location(name) for name in _PACKAGES}
-    version = importlib.metadata.version("snakemake")
-    content = [version, snakemake_repro.__version__, sorted(map(str, targets.values()))]
-    place = root / f"scripts-{digest_of('ScriptSearchPath/1', content).value[:16]}"
+    key, targets = _contents()
+    place = root.absolute() / f"scripts-{key}"
     if place.is_dir():
         return place
     try:
         root.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=root))
-        building.chmod(0o755)
-        for name, target in targets.items():
-            (building / name).symlink_to(target, target_is_directory=True)
-        try:
-            building.rename(place)
-        except OSError:
-            shutil.rmtree(building)
-            if not place.is_dir():  # nobody else made it meanwhile
-                raise
+        with locked(root / f"{place.name}.lock"):
+            if not place.is_dir():
+                _link(place, targets)
     except OSError as exc:
         raise EnvironmentBuildError(
-            f"cannot make {place}: {os.strerror(exc.errno or 0)}",
-            hint="Free some space, or name another place with --ray-environment-store.",
+            f"cannot make {place}: {exc.strerror or exc}",
+            hint="Free some space or mend the permissions, or name another place with "
+            "--ray-environment-store.",
         ) from exc
     return place
+
+
+def _link(place: Path, targets: Mapping[str, Path]) -> None:
+    """Make the directory complete or not at all; the caller holds its lock."""
+    building = place.with_name(f".{place.name}.new")
+    if building.exists():
+        shutil.rmtree(building)
+    building.mkdir()
+    for name, target in targets.items():
+        (building / name).symlink_to(target, target_is_directory=True)
+    building.rename(place)
+
+
+@cache
+def _contents() -> tuple[str, dict[str, Path]]:
+    """Return the key of the directory and what it links to."""
+    targets = {name: _location(name) for name in _PACKAGES}
+    version = importlib.metadata.version("snakemake")
+    content = [version, snakemake_repro.__version__, sorted(map(str, targets.values()))]
+    return digest_of("ScriptSearchPath/1", content).value[:16], targets
 
 
 def _location(package: str) -> Path:

@@ -1,24 +1,24 @@
 """The store of realised environments on a node: one directory per content, built once.
 
 ``<root>/<key>`` is an environment, ``<root>/<key>.ok`` says that it is complete. An environment is
-built at its final place (its scripts name it) under a lock that the kernel frees when its holder
-dies; the ``.ok`` file is written last, and what has none is removed before building anew.
+built at its final place (its scripts name it) under a lock that the kernel frees when its holders
+are gone; the ``.ok`` file is written last, and what has none is removed before building anew.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from snakemake_repro.backends.environments import pypi
+from snakemake_repro.backends.environments.flock import locked
 from snakemake_repro.backends.environments.host import HostEnvironment
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
-from snakemake_repro.errors import EnvironmentBuildError, RecordError
+from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.requirements import LockedPackage
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, EnvironmentSpec
@@ -26,6 +26,9 @@ from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, Environm
 _KEY_LENGTH = 32
 """Hex characters of the digest in a path; scripts of an environment name it in their first line,
 and the kernel reads 127 bytes of that."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def default_root() -> Path:
@@ -38,59 +41,68 @@ class NodeEnvironments:
     """Environments below one root; an ``Environments``."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._realised: dict[EnvironmentSpec, tuple[Path, PypiEnvironment]] = {}
+        self._root = root.absolute()
+        self._realised: dict[EnvironmentSpec, PypiEnvironment] = {}
 
     def realise(self, spec: EnvironmentSpec) -> RealisedEnvironment:
         """Return the environment, building it first if this node does not have it."""
         if spec.kind is EnvironmentKind.HOST:
             return HostEnvironment()
-        if spec in self._realised:
-            done, environment = self._realised[spec]
-            if done.exists():  # nobody removed it since
-                return environment
+        known = self._realised.get(spec)
+        if known is not None and _marked(self._prefix(known.record)):  # nobody removed it since
+            return known
         record, packages = pypi.plan(spec)
-        prefix = self._root / record.digest.value[:_KEY_LENGTH]
-        done = prefix.with_suffix(".ok")
-        if not _complete(done, record):
+        prefix = self._prefix(record)
+        if not _complete(prefix, record):
             try:
                 self._root.mkdir(parents=True, exist_ok=True)
-                with FileLock(prefix.with_suffix(".lock")):
-                    if not _complete(done, record):
-                        self._build(prefix, done, record, packages)
+                with locked(prefix.with_suffix(".lock")) as lock:
+                    if not _complete(prefix, record):
+                        _build(prefix, record, packages, lock)
             except OSError as exc:
                 raise EnvironmentBuildError(
                     f"the environment {spec.name} cannot be built below {self._root}: "
-                    f"{exc.strerror}",
-                    hint="Free some space, or name another place with --ray-environment-store.",
+                    f"{exc.strerror or exc}",
+                    hint="Free some space, or name another place with --ray-environment-store."
+                    if exc.errno in _FULL
+                    else "Mend the permissions, or name a directory on a local disk with "
+                    "--ray-environment-store.",
                 ) from exc
         environment = PypiEnvironment(prefix, record)
-        self._realised[spec] = (done, environment)
+        self._realised[spec] = environment
         return environment
 
-    def _build(
-        self,
-        prefix: Path,
-        done: Path,
-        record: EnvironmentRecord,
-        packages: tuple[LockedPackage, ...],
-    ) -> None:
-        done.unlink(missing_ok=True)
-        _remove(prefix)
-        try:
-            pypi.build(prefix, record.name, packages)
-            _write(done, json.dumps(record.to_dict()).encode())
-        except BaseException:
-            _remove(prefix)
-            raise
+    def _prefix(self, record: EnvironmentRecord) -> Path:
+        return self._root / record.digest.value[:_KEY_LENGTH]
 
 
-def _complete(done: Path, record: EnvironmentRecord) -> bool:
+def _build(
+    prefix: Path, record: EnvironmentRecord, packages: tuple[LockedPackage, ...], lock: int
+) -> None:
+    """Build an environment; the caller holds its lock."""
+    done = prefix.with_suffix(".ok")
+    done.unlink(missing_ok=True)
+    _remove(prefix)
     try:
-        known = EnvironmentRecord.from_dict(json.loads(done.read_bytes()))
-    except (OSError, ValueError, RecordError):
+        pypi.build(prefix, record.name, packages, lock=lock)
+        _sync(prefix)
+        _write(done, json.dumps(record.to_dict()).encode())
+    except BaseException:
+        _remove(prefix)
+        raise
+
+
+def _marked(prefix: Path) -> bool:
+    return prefix.with_suffix(".ok").exists() and pypi.interpreter(prefix).exists()
+
+
+def _complete(prefix: Path, record: EnvironmentRecord) -> bool:
+    try:
+        done = json.loads(prefix.with_suffix(".ok").read_bytes())
+    except (OSError, ValueError):
         return False
-    return known.digest == record.digest
+    known = done.get("digest") if isinstance(done, dict) else None
+    return known == str(record.digest) and _marked(prefix)
 
 
 def _remove(prefix: Path) -> None:
@@ -98,15 +110,27 @@ def _remove(prefix: Path) -> None:
         shutil.rmtree(prefix)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there completely or not at all, also after a power failure."""
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _sync(directory: Path) -> None:
+    """Bring the file system of a directory to disk, before something says that it is complete."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if _libc.syncfs(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(directory))
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file so that it is there completely or not at all; one writer at a time."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,50 @@
+"""The host is recorded as it is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from snakemake_repro.backends.environments import host
+from snakemake_repro.backends.environments.host import HostEnvironment
+
+
+def test_every_installed_distribution_is_recorded_once_and_sorted() -> None:
+    record = HostEnvironment().record
+    names = [package.name for package in record.packages]
+    assert names == sorted(set(names))
+    assert names == [canonicalize_name(name) for name in names]
+    versions = {package.name: package.version for package in record.packages}
+    assert versions["snakemake"] == importlib.metadata.version("snakemake")
+    assert record.python == platform.python_version()
+    assert not record.pinned
+
+
+def test_it_is_looked_at_once_per_process() -> None:
+    assert HostEnvironment().record is HostEnvironment().record
+
+
+def test_another_package_is_another_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = HostEnvironment().record
+    info = tmp_path / "added_here-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Added_Here\nVersion: 1.0\n")
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    host._record.cache_clear()
+    try:
+        after = HostEnvironment().record
+    finally:
+        host._record.cache_clear()
+        sys.path_importer_cache.pop(str(tmp_path), None)
+    assert after.digest != before.digest
+    assert {package.name for package in after.packages} - {
+        package.name for package in before.packages
+    } == {"added-here"}
