@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import platform
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
 
+from packaging.markers import default_environment
+
+from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
+from snakemake_repro.interfaces import RealisedEnvironment
+from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.history import RunHistory
+from snakemake_repro.logic.requirements import LockedPackage, applicable, parse_lock
+from snakemake_repro.records import (
+    EnvironmentKind,
+    EnvironmentRecord,
+    EnvironmentSpec,
+    Package,
+)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -57,3 +71,52 @@ class MemoryTracker:
     def _run(self, history: RunHistory) -> MemoryRun:
         self.begin(history)
         return self.store[history.run.id]
+
+
+class FakeEnvironments:
+    """Environments that are only said to be there; an ``Environments``."""
+
+    def realise(self, spec: EnvironmentSpec) -> RealisedEnvironment:
+        """Return what the lock names for this interpreter, without installing it."""
+        if spec.kind is EnvironmentKind.HOST:
+            return FakeEnvironment(record=_record(spec, []), python=None)
+        if spec.lock_text is None:
+            raise EnvironmentSpecError(f"{spec.name} came without its lock")
+        lock = parse_lock(spec.lock_text, name=spec.name)
+        if not lock.admits(platform.python_version()):
+            raise EnvironmentBuildError(f"{spec.name} is locked for Python {lock.python}")
+        markers = {name: str(value) for name, value in default_environment().items()}
+        packages = applicable(lock, markers, name=spec.name)
+        return FakeEnvironment(record=_record(spec, packages), python="/fake/bin/python")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FakeEnvironment:
+    """One of them; a ``RealisedEnvironment``."""
+
+    record: EnvironmentRecord
+    python: str | None
+
+    def variables(self, base: Mapping[str, str]) -> dict[str, str]:
+        """Put the environment first on the search path; keep the rest but for what leaks."""
+        if self.python is None:
+            return dict(base)
+        kept = {name: value for name, value in base.items() if name != "PYTHONPATH"}
+        return {**kept, "PATH": f"/fake/bin:{base.get('PATH', '')}", "VIRTUAL_ENV": "/fake"}
+
+
+def _record(spec: EnvironmentSpec, packages: Sequence[LockedPackage]) -> EnvironmentRecord:
+    content = [[p.name, p.version, [str(d) for d in p.digests]] for p in packages]
+    return EnvironmentRecord(
+        digest=digest_of("FakeEnvironment/1", [spec.kind.value, content]),
+        kind=spec.kind,
+        pinned=spec.kind is not EnvironmentKind.HOST,
+        name=spec.name,
+        platform=sysconfig.get_platform(),
+        python=platform.python_version(),
+        source=spec.source,
+        lock=spec.lock,
+        packages=tuple(
+            Package(name=p.name, version=p.version, digests=p.digests) for p in packages
+        ),
+    )

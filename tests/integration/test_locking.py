@@ -172,11 +172,11 @@ def test_versions_of_a_plain_requirements_file_are_taken_over(
 def test_a_digest_that_somebody_changed_comes_from_the_index_again(
     index: str, wheels: Path, tmp_path: Path
 ) -> None:
-    path = _env_file(tmp_path, "apple ==1.0")
+    path = _env_file(tmp_path, "apple ==1.0", "pear")
     lock([path])
     honest = lock_path(path).read_text()
     lock_path(path).write_text(re.sub(r"(?<=hash=sha256:)\w{8}", "0" * 8, honest))
-    [locked] = lock([path], upgrade_packages=["apple"])
+    [locked] = lock([path], upgrade_packages=["pear"])
     assert (locked.state, locked.moved) == (LockState.CHANGED, ())
     assert lock_path(path).read_text() == honest
 
