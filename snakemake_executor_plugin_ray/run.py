@@ -39,7 +39,6 @@ from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import Origin, Tier
 from snakemake_repro.records.tasks import Node, Task, TaskResult
 
-_DELIVERY_PATIENCE_S = 5.0
 _SOON_DELIVERED = 100
 """More attempts than this do not reach MLflow within our patience."""
 _PROGRESS_S = 0.25
@@ -312,7 +311,7 @@ class Run:
 
     def _wait_for_delivery(self) -> None:
         """Give the recorder a moment for the rest; let it go on alone where that is not enough."""
-        deadline = time.monotonic() + _DELIVERY_PATIENCE_S
+        deadline = time.monotonic() + self._settings.delivery_wait
         left = pending(self._workdir).jobs
         while 0 < left <= _SOON_DELIVERED and time.monotonic() < deadline:
             time.sleep(_PROGRESS_S)
@@ -356,6 +355,11 @@ def _check(settings: ExecutorSettings, workflow: Any) -> None:
         raise UsageError(
             f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",
             hint="0 gives up at the first loss.",
+        )
+    if settings.delivery_wait < 0:
+        raise UsageError(
+            f"--ray-delivery-wait is {settings.delivery_wait}: expected 0 or more seconds",
+            hint="0 does not wait; delivery goes on in the background.",
         )
     if settings.cpus is not None and settings.cpus < 1:
         raise UsageError(

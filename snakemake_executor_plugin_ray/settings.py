@@ -84,6 +84,15 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
+    delivery_wait: int = dataclasses.field(
+        default=5,
+        metadata={
+            "help": "Seconds that a run waits at its end for its record to reach MLflow. What is "
+            "left is delivered in the background, by the next run, or by `repro sync`.",
+            "env_var": False,
+            "required": False,
+        },
+    )
     no_record: bool = dataclasses.field(
         default=False,
         metadata={

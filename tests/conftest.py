@@ -18,17 +18,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster
         yield running
 
 
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An MLflow store for runs whose test does not look at it: making one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
 @pytest.fixture
-def workspace(tmp_path: Path, cluster: RunningCluster) -> Workspace:
+def workspace(tmp_path: Path, cluster: RunningCluster, tracking_uri: str) -> Workspace:
     """An empty working directory whose runs join the shared cluster."""
     root = tmp_path / "work"
     root.mkdir()
-    return Workspace(root, cluster)
+    return Workspace(root, cluster, tracking_uri)
 
 
 @pytest.fixture
-def lonely(tmp_path: Path) -> Workspace:
+def lonely(tmp_path: Path, tracking_uri: str) -> Workspace:
     """An empty working directory whose runs start a cluster of their own."""
     root = tmp_path / "work"
     root.mkdir()
-    return Workspace(root)
+    return Workspace(root, tracking_uri=tracking_uri)

@@ -31,12 +31,17 @@ class Done:
 class Workspace:
     """A working directory with a Snakefile."""
 
-    def __init__(self, root: Path, cluster: RunningCluster | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        cluster: RunningCluster | None = None,
+        tracking_uri: str | None = None,
+    ) -> None:
         self.root = root
         self._address = None if cluster is None else cluster.address
         self.environ: dict[str, str] = {
             **os.environ,
-            "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db",
+            "MLFLOW_TRACKING_URI": tracking_uri or f"sqlite:///{root}/mlflow.db",
             "PYTHONWARNINGS": "",
             **({} if cluster is None else cluster.environ),
         }
@@ -55,6 +60,7 @@ class Workspace:
         command = [*SNAKEMAKE, "--nocolor", "--latency-wait", "2"]
         if executor == "ray":
             command += ["--executor", "ray", "--jobs", "20", "--scheduler", "firstfit"]
+            command += ["--ray-delivery-wait", "0"]
             command += ["--ray-address", self._address] if self._address else []
         else:
             command += ["--cores", "2"]

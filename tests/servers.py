@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import http
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Self
 
@@ -75,7 +75,11 @@ class MlflowServer:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=1) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+            try:
+                connection.request("GET", "/health")
+                return connection.getresponse().status == http.HTTPStatus.OK
+            finally:
+                connection.close()
+        except (http.client.HTTPException, OSError):
             return False

@@ -214,6 +214,7 @@ def test_a_wrong_token_is_one_clear_error(lonely: Workspace, cluster: RunningClu
         (["--ray-environments", "cloud"], "cloud"),
         (["--ray-resubmissions", "-1"], "expected 0 or more"),
         (["--ray-cpus", "0"], "expected 1 or more"),
+        (["--ray-delivery-wait", "-1"], "expected 0 or more seconds"),
         (["--ray-address", "ray://host:10001"], "Ray Client addresses are not supported"),
         (["--sdm", "conda"], "the executor realises environments itself"),
         (

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import sysconfig
 from collections.abc import Mapping
 from functools import cache
 
-from packaging.utils import canonicalize_name
-
+from snakemake_repro.backends.environments.distributions import distributions
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, Package
 
@@ -36,10 +34,8 @@ class HostEnvironment:
 @cache
 def _record() -> EnvironmentRecord:
     versions: dict[str, str] = {}
-    for distribution in importlib.metadata.distributions():
-        name, version = distribution.name, distribution.version
-        if name and version:  # an aborted installation leaves directories without metadata
-            versions.setdefault(canonicalize_name(name), version)  # the first is imported
+    for name, version, _ in distributions():
+        versions.setdefault(name, version)  # the first is what would be imported
     packages = tuple(Package(name=n, version=v) for n, v in sorted(versions.items()))
     python, place = platform.python_version(), sysconfig.get_platform()
     content = [python, place, [[p.name, p.version] for p in packages]]

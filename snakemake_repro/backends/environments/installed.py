@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
-import importlib.metadata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from snakemake_repro.backends.environments.distributions import distributions
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.logic.requirements import LockedPackage
 
 _NOTHING = "nothing"
+_ALGORITHMS = ("sha256=", "sha384=", "sha512=")
+"""That a RECORD may use; weaker ones are forbidden there (PEP 376, PEP 427)."""
 
 
 def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) -> None:
@@ -32,13 +33,9 @@ def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) ->
     Raises:
         EnvironmentBuildError: Something is missing, superfluous or not what was packed.
     """
-    found = list(importlib.metadata.distributions(path=[str(site)]))
-    here: dict[str, Version | str] = {
-        canonicalize_name(one.name): _version(one.version) for one in found
-    }
-    wanted: dict[str, Version | str] = {
-        package.name: _version(package.version) for package in packages
-    }
+    found = list(distributions([str(site)]))
+    here = {package: _version(version) for package, version, _ in found}
+    wanted = {str(package.name): _version(package.version) for package in packages}
     if here != wanted:
         wrong = [
             f"{one}: expected {wanted.get(one, _NOTHING)}, got {here.get(one, _NOTHING)}"
@@ -49,7 +46,8 @@ def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) ->
             "\n  ".join([f"the environment {name} is not what its lock says:", *wrong]),
             hint="`repro lock` makes the lock anew.",
         )
-    for package, path in _changed(site, found):
+    records = {package: one.read_text("RECORD") or "" for package, _, one in found}
+    for package, path in _changed(site, records):
         raise EnvironmentBuildError(
             f"the environment {name} cannot be trusted: {path} is not as {package} was packed",
             hint=f"Something changed uv's cache on this node; `uv cache clean {package}` mends it.",
@@ -64,20 +62,19 @@ def _version(text: str) -> Version | str:
         return text
 
 
-def _changed(
-    site: Path, distributions: Iterable[importlib.metadata.Distribution]
-) -> Iterable[tuple[str, str]]:
+def _changed(site: Path, records: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield package and path of files that differ from every record of them.
 
     Two packages may bring the same path (a careless ``tests/__init__.py``); one of them wins.
     """
     expected: dict[str, dict[str, str]] = {}
-    for distribution in distributions:
-        name = distribution.name
-        record = distribution.read_text("RECORD") or ""
+    for package, record in records.items():
+        if not record:
+            yield package, "RECORD"
         for row in csv.reader(record.splitlines()):
-            if len(row) > 1 and row[1]:  # the record itself and compiled files have no digest
-                expected.setdefault(row[0], {})[row[1]] = name
+            # the record itself and compiled files have no digest
+            if len(row) > 1 and row[1].startswith(_ALGORITHMS):
+                expected.setdefault(row[0], {})[row[1]] = package
     for path, digests in expected.items():
         algorithms = {digest.partition("=")[0] for digest in digests}
         if digests.keys().isdisjoint(_digest(site / path, algorithm) for algorithm in algorithms):

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ class Failing(MemoryTracker):
     def finish(self, history: RunHistory) -> None:
         self._step(lambda: super(Failing, self).finish(history))
 
-    def _step(self, work) -> None:
+    def _step(self, work: Callable[[], None]) -> None:
         self._left -= 1
         if self._left == 0 and not self._after:
             raise TrackingError("gone")

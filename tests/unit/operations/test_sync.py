@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,11 @@ def test_a_relative_place_is_below_the_working_directory(
 def _run(tmp_path: Path, uri: str | None) -> Trackers:
     run = Recording(tmp_path)
     run.close()
-    text = run.driver_file.read_text()
-    own = '"tracking_uri":"sqlite:///mlflow.db",'
-    assert own in text
-    run.driver_file.write_text(text.replace(own, f'"tracking_uri":"{uri}",' if uri else ""))
+    first, *others = run.driver_file.read_text().splitlines()
+    line = json.loads(first)
+    line["data"]["run"]["tracking_uri"] = uri
+    text = json.dumps(line, separators=(",", ":"))
+    run.driver_file.write_text("\n".join([text, *others, ""]))
     return Trackers(tmp_path, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,3 +49,16 @@ def test_another_package_is_another_environment(
     assert {package.name for package in after.packages} - {
         package.name for package in before.packages
     } == {"added-here"}
+
+
+def test_a_backport_that_somebody_imported_changes_nothing() -> None:
+    """It puts a finder of its own beside Python's, which fails where ours passes over."""
+    script = """
+import importlib_metadata
+from snakemake_repro.backends.environments.host import HostEnvironment
+print(HostEnvironment().record.digest)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(HostEnvironment().record.digest)

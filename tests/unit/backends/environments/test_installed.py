@@ -74,6 +74,12 @@ def test_a_file_that_is_missing_is_named(site: Path) -> None:
         check_installed(site, "x", [_locked("one"), _locked("other")])
 
 
+def test_a_record_that_is_missing_is_named(site: Path) -> None:
+    (site / "one-1.0.dist-info" / "RECORD").unlink()
+    with pytest.raises(EnvironmentBuildError, match="RECORD is not as one was packed"):
+        check_installed(site, "x", [_locked("one"), _locked("other")])
+
+
 def test_a_path_that_two_packages_bring_may_be_of_either(site: Path, tmp_path: Path) -> None:
     for name in ("third", "fourth"):
         files = {f"{name}.py": "", "tests/__init__.py": f"# {name}\n"}
