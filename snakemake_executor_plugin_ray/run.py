@@ -18,7 +18,8 @@ from snakemake_executor_plugin_ray.settings import (
 )
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.gateway import Gateway
-from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.host import describe_host, host_id
+from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_jobs import (
     TESTED_VERSIONS,
     Settings,
@@ -106,6 +107,7 @@ class Run:
             snakemake_argv=lambda job: argv_of(command(job)),
             known=self._recording.known,
         )
+        self._parents = Parents(self._workdir, host_id())
         self._dispatcher = Dispatcher(
             workdir=self._workdir,
             resubmissions=settings.resubmissions,
@@ -261,6 +263,10 @@ class Run:
                 mlflow_runs=self._settings.mlflow_runs,
             )
             self._recording.start(run, host)
+            # wrappers of local rules run below this process and find their run there
+            self._parents.join(
+                this_process(), leader="driver", run_id=self._id, begin=lambda _: None
+            )
             start_recorder(self._workdir, uri)
             self._logger.info(f"{line}; run {self._id[:12]}, MLflow: {strip_credentials(uri)}")
         if not tested():
@@ -296,7 +302,7 @@ class Run:
         dag = self._workflow.dag
         submitted = {member for job in self._tasks for member in (job if job.is_group() else [job])}
         for job in dag.jobs:
-            if job.is_norun or job in submitted:
+            if (job.is_norun and not job.output) or job in submitted:
                 continue
             if dag.needrun(job):
                 if job.is_local and dag.finished(job):
@@ -308,6 +314,7 @@ class Run:
         if not self._ended:
             self._ended = True
             self._recording.finish(status)
+            self._parents.leave(this_process())
 
     def _wait_for_delivery(self) -> None:
         """Give the recorder a moment for the rest; let it go on alone where that is not enough."""

@@ -171,8 +171,8 @@ class _Shift:
         Returns:
             Whether more can be delivered at once, and whether a tracking store failed.
         """
-        from snakemake_repro.operations.deliver import outstanding
         from snakemake_repro.operations.abandoned import end_abandoned_runs
+        from snakemake_repro.operations.deliver import outstanding
 
         more = failed = False
         try:

@@ -77,7 +77,8 @@ def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iter
     main = Path(workflow.main_snakefile)
     included = list(workflow.included)
     local = [Path(_path(source)) for source in included if _is_local(source)]
-    state = git_state(main.parent, used=[path for path in local if path.exists()], redact=redact)
+    used = [path for path in (*local, *_code_files(workflow)) if path.exists()]
+    state = git_state(main.parent, used=used, redact=redact)
     yield Source(
         uri=_relative(main, workdir), role="workflow", git=state, digest=_digest(workflow, main)
     )
@@ -100,6 +101,19 @@ def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iter
             git=None if same else other,
             digest=_digest(workflow, path),
         )
+
+
+def _code_files(workflow: Any) -> Iterator[Path]:
+    """Yield the local scripts, notebooks and configuration files that the workflow names.
+
+    Names with wildcards or parameters are known per job only and left out.
+    """
+    for rule in workflow.rules:
+        for name in (rule.script, rule.notebook):
+            if isinstance(name, str | Path) and "{" not in str(name) and rule.basedir.is_local:
+                base = rule.basedir.get_path_or_uri(secret_free=True)
+                yield Path(base, str(name).removeprefix("file://"))
+    yield from (Path(str(name)) for name in workflow.configfiles)
 
 
 def _digest(workflow: Any, source: Any) -> Digest | None:

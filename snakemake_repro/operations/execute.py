@@ -28,6 +28,7 @@ from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
 from snakemake_repro.logic.canonical import job_key
+from snakemake_repro.logic.redaction import Redactor
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
@@ -269,6 +270,7 @@ def _prepare(task: Task, member: Member, place: _Place) -> _Prepared:
 def _record(task: Task, item: _Prepared, place: _Place, course: _Course) -> JobRecord:
     """Describe what became of one member."""
     ended, report = course.ended, course.report
+    redact = Redactor({name: task.variables[name] for name in task.secrets})
     succeeded = course.status is JobStatus.SUCCEEDED
     recorded = task.record
     return JobRecord(
@@ -292,9 +294,9 @@ def _record(task: Task, item: _Prepared, place: _Place, course: _Course) -> JobR
         resources=item.member.resources,
         use=None if ended is None else ended.use,
         metrics=report.metrics,
-        params_reported=report.params,
+        params_reported=redact.json(dict(report.params)),
         seeds=report.seeds,
-        tags=report.tags,
+        tags=redact.json(dict(report.tags)),
         integrity=(*_changed(place.root, item), *report.problems),
         group=task.group,
     )

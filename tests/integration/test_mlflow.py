@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -242,7 +242,7 @@ def test_the_recorder_ends_when_it_is_told_to(work: Path) -> None:
     _many(work, 1).close()
     start_recorder(work, None)
     (pid,) = wait_for(lambda: _recorders(work), what="the recorder")
-    wait_for(lambda: (work / "mlflow.db").exists(), what="its work")
+    wait_for((work / "mlflow.db").exists, what="its work")
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not _recorders(work), what="its end")
     assert "Traceback" not in (work / ".repro" / "recorder.log").read_text()

@@ -86,7 +86,7 @@ def test_a_run_without_muons_is_a_table_without_rows(study: Workspace) -> None:
     kinds = [block[:4] for block in blocks]
     end = bytearray(blocks[kinds.index(b"RUNE")])
     struct.pack_into("<f", end, 8, 1)
-    kept = blocks[: kinds.index(b"EVTE") + 1] + [bytes(end)]
+    kept = [*blocks[: kinds.index(b"EVTE") + 1], bytes(end)]
     kept += [bytes(size)] * (21 - len(kept))
     (study.root / "corsika" / "DAT000045").write_bytes(content[:4] + b"".join(kept) + content[-4:])
     run(study, "results/runs/DAT000045.muons.parquet")
