@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +39,9 @@ def lonely(tmp_path: Path, tracking_uri: str) -> Workspace:
     root = tmp_path / "work"
     root.mkdir()
     return Workspace(root, tracking_uri=tracking_uri)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs a GPU where there is none."""
+    if item.get_closest_marker("gpu") and shutil.which("nvidia-smi") is None:
+        pytest.skip("needs an NVIDIA GPU and its driver")

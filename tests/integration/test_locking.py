@@ -193,6 +193,20 @@ def test_a_lock_resolves_for_the_oldest_python_that_its_file_admits(
     assert _locked(path)["apple"].version == "1.1"
 
 
+def test_which_versions_the_user_prefers_counts_for_locking(
+    index: str, told: pytest.MonkeyPatch, wheels: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheels, "apple", "2.0rc1")
+    path = _env_file(tmp_path, "apple")
+    lock([path])
+    assert _locked(path)["apple"].version == "1.1"
+    told.setenv("UV_PRERELEASE", "allow")
+    lock([path], upgrade=True)
+    assert _locked(path)["apple"].version == "2.0rc1"
+    told.setenv("UV_PRERELEASE", "disallow")
+    assert NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path)).record.pinned
+
+
 def test_pip_and_uv_take_the_lock_as_it_is(index: str, tmp_path: Path) -> None:
     path = _env_file(tmp_path, "apple", 'pear ; sys_platform == "win32"')
     lock([path])

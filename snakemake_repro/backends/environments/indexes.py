@@ -24,7 +24,6 @@ _UV_INDEXES = (
     "UV_FIND_LINKS",
     "UV_INDEX",
     "UV_INDEX_URL",
-    "UV_OFFLINE",
 )
 _PIP_INDEXES = ("index-url", "extra-index-url", "find-links", "no-index")
 _NETWORK = {
@@ -120,7 +119,7 @@ def _pip_files(environ: Mapping[str, str], prefix: Path) -> Iterator[Path]:
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return
-    home = Path(environ.get("HOME") or Path.home())
+    home = Path(environ.get("HOME") or "~").expanduser()
     for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"):
         yield Path(folder, "pip", "pip.conf")
     yield Path("/etc/pip.conf")

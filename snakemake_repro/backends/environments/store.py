@@ -32,9 +32,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def default_root() -> Path:
-    """Return the store of this user on this node."""
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "snakemake-repro" / "environments"
+    """Return the store of this user on this node.
+
+    Raises:
+        EnvironmentBuildError: The user has no home directory.
+    """
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as exc:
+        raise EnvironmentBuildError(
+            "no place for environments: neither $XDG_CACHE_HOME nor $HOME is set",
+            hint="Name a directory on a local disk with --ray-environment-store.",
+        ) from exc
+    return Path(cache, "snakemake-repro", "environments")
 
 
 class NodeEnvironments:
@@ -124,11 +134,15 @@ def _sync(directory: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     """Write a file so that it is there completely or not at all; one writer at a time."""
     temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_the_store_is_in_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/x")
     assert default_root() == Path("/home/x/.cache/snakemake-repro/environments")
+
+
+def test_a_user_without_a_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    with pytest.raises(EnvironmentBuildError, match="no place for environments") as caught:
+        default_root()
+    assert "--ray-environment-store" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("other", [_package(digest="b"), _package(version="1.1")])
