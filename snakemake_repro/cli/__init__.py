@@ -15,6 +15,7 @@ from snakemake_repro.cli.lineage import lineage
 from snakemake_repro.cli.lock import lock
 from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
+from snakemake_repro.cli.sync import sync
 from snakemake_repro.cli.verify import verify
 
 
@@ -32,5 +33,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, verify, log, lock, init):
+for _one in (report, lineage, verify, log, sync, lock, init):
     main.add_command(_one)
