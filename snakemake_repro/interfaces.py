@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from snakemake_repro.logic.history import RunHistory
-from snakemake_repro.records import Entry, EnvironmentRecord, EnvironmentSpec
-from snakemake_repro.records.tasks import ResourceRequest
+from snakemake_repro.records import EnvironmentRecord, EnvironmentSpec
 
 
 class Clock(Protocol):
@@ -58,22 +57,6 @@ class Environments(Protocol):
         ...
 
 
-class JournalWriter(Protocol):
-    """Appends entries to one writer's file of a run's journal."""
-
-    def append(self, entry: Entry) -> None:
-        """Append the entry; it is on disk when this returns.
-
-        Raises:
-            StorageError: It could not be written.
-        """
-        ...
-
-    def close(self) -> None:
-        """Release the file."""
-        ...
-
-
 class LineageStore(Protocol):
     """Answers questions about past runs, from the local store or from MLflow."""
 
@@ -115,22 +98,6 @@ class Tracker(Protocol):
 
     def finish(self, history: RunHistory) -> None:
         """Close the workflow run with its final status and totals."""
-        ...
-
-
-class Cluster(Protocol):
-    """Runs job payloads on nodes and calls back; see the gateway."""
-
-    def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
-        """Queue one payload; the outcome comes through the callback given at creation."""
-        ...
-
-    def cancel(self, attempt: str) -> None:
-        """Stop one attempt, running or queued."""
-        ...
-
-    def shutdown(self) -> None:
-        """Stop everything that this object started."""
         ...
 
 

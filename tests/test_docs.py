@@ -1,116 +1,369 @@
-"""The documentation is true: links lead somewhere, commands and flags exist, examples parse."""
+"""The documentation says what is: links lead somewhere, commands and flags exist, tables are full."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import re
-import shlex
-from collections.abc import Iterator
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import yaml
+from documents import (
+    DOCS,
+    README,
+    REPOSITORY,
+    ROOT,
+    Block,
+    Document,
+    commands,
+    complaint,
+    documents,
+    read,
+)
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
+from snakemake_repro import records
 from snakemake_repro.cli import main
+from snakemake_repro.records import Digest, Entry, Record
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_OWN_DIRECTIVES = re.compile(r"^(rule|module|use rule|checkpoint)\b.*:$", re.MULTILINE)
+DOCUMENTS = documents()
+CATALOG = (DOCS / "intro.md", DOCS / "further.md")
+"""Snakemake's plugin catalog shows these two on a page of its own."""
 
-
-def _blocks(language: str) -> Iterator[tuple[Path, str]]:
-    for page in PAGES:
-        for match in _BLOCK.finditer(page.read_text()):
-            if match[1] == language:
-                yield page, match[2]
-
-
-def _flags() -> set[str]:
-    plugin = ExecutorPluginRegistry().get_plugin("ray")
-    return {info["cliarg"] for info in plugin.get_settings_info()}
+LANGUAGES = {"bash", "json", "python", "r", "snakemake", "text", "toml", "yaml"}
+_SNAKEFILE = re.compile(r"^(?:rule|checkpoint|module|envvars|configfile|include)\b", re.MULTILINE)
+_OUR_FLAG = re.compile(r"(?<![\w-])--(?:ray|logger-repro)-[a-z][a-z-]*[a-z]")
+_OUR_VARIABLE = re.compile(r"\bREPRO_[A-Z_]+\b")
+_OUR_FILE = re.compile(
+    r"(?:snakemake_repro|snakemake_executor_plugin_ray|snakemake_logger_plugin_repro|tests|docs"
+    r"|envs|\.ci)/[\w./-]+"
+)
+_UNFINISHED = re.compile(r"\.\.\.|…|[<>]|\{|\[")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    for link in _LINK.findall(page.read_text()):
-        if not re.match(r"[a-z]+:|#", link):
-            assert (page.parent / link.partition("#")[0]).exists(), link
+def _blocks(*languages: str) -> list[Block]:
+    return [block for d in DOCUMENTS for block in d.blocks if block.language in languages]
 
 
-def _commands() -> Iterator[tuple[Path, list[str]]]:
-    for page, text in _blocks("bash"):
-        for line in text.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|\||;", line):
-                words = shlex.split(part, comments=True)
-                while words and re.match(r"[A-Z_]+=", words[0]):
-                    words = words[1:]
-                if words:
-                    yield page, [Path(words[0]).name, *words[1:]]
+def _is_snakefile(block: Block) -> bool:
+    return block.language == "snakemake" or bool(_SNAKEFILE.search(block.text))
 
 
-def test_every_repro_command_and_option_exists() -> None:
-    checked = 0
-    for page, words in _commands():
-        if words[0] != "repro" or len(words) == 1:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_links_lead_somewhere(document: Document) -> None:
+    broken = []
+    for link in document.links:
+        target, _, anchor = link.partition("#")
+        if target.startswith(REPOSITORY):
+            inside = re.sub(rf"^{re.escape(REPOSITORY)}(?:/(?:blob|tree)/main)?/?", "", target)
+            path = ROOT / inside
+        elif re.match(r"[a-z]+:", target):
             continue
-        command = main.commands[words[1]]
-        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
-        for word in words[2:]:
-            assert not word.startswith("-") or word.partition("=")[0] in known, (page, words)
-        checked += 1
-    assert checked >= 5
+        else:
+            path = (document.path.parent / target).resolve() if target else document.path
+        anchors = read(path).anchors if path.suffix == ".md" and path.exists() else set()
+        if not path.exists() or (anchor and anchor not in anchors):
+            broken.append(link)
+    assert broken == []
 
 
-def test_every_ray_flag_exists() -> None:
-    known = _flags()
-    for page in PAGES:
-        for flag in re.findall(r"--ray-[a-z-]+[a-z]", page.read_text()):
-            assert flag in known, (page, flag)
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    left = [README]
+    while left:
+        path = left.pop()
+        if path in reached or path.suffix != ".md":
+            continue
+        reached.add(path)
+        for link in read(path).links:
+            target = link.partition("#")[0]
+            if target and ":" not in target:
+                place = (path.parent / target).resolve()
+                left.append(place / "README.md" if place.is_dir() else place)
+    pages = set(DOCS.rglob("*.md")) - set(CATALOG)
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - reached) == []
 
 
-def test_the_reference_names_every_flag_with_its_help() -> None:
-    text = (ROOT / "docs/reference/executor.md").read_text()
-    for info in ExecutorPluginRegistry().get_plugin("ray").get_settings_info():
-        assert f"| `{info['cliarg']}` |" in text
-        assert " ".join(info["help"].split()) in text, info["cliarg"]
+@pytest.mark.parametrize("path", CATALOG, ids=lambda path: path.name)
+def test_the_pages_of_the_catalog_stand_alone(path: Path) -> None:
+    page = read(path)
+    assert [link for link in page.links if not link.startswith("https://")] == []
+    titles = re.findall(r"^# ", page.prose, re.MULTILINE)
+    assert titles == [], "the catalog has a title of its own"
 
 
-def test_examples_parse() -> None:
-    checked = 0
-    for page, text in _blocks("yaml"):
-        assert yaml.safe_load(text) is not None, page
-        checked += 1
-    for page, text in _blocks("python"):
-        if not _OWN_DIRECTIVES.search(text):
-            compile(text, str(page), "exec")
-            checked += 1
-    assert checked >= 3
+def test_every_block_says_its_language() -> None:
+    blocks = [block for document in DOCUMENTS for block in document.blocks]
+    assert [str(block) for block in blocks if block.language not in LANGUAGES] == []
 
 
-def test_every_command_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert isinstance(main, click.Group)
-    for name in main.commands:
-        assert f"`repro {name}" in text, name
+@pytest.mark.parametrize("block", _blocks("bash"), ids=str)
+def test_commands_exist_as_they_are_written(block: Block) -> None:
+    syntax = subprocess.run(
+        ["bash", "-n"], input=block.text, capture_output=True, text=True, check=False
+    )
+    assert syntax.returncode == 0, syntax.stderr
+    found = {" ".join(words): complaint(words) for words in commands(block.text)}
+    assert found
+    assert {command: wrong for command, wrong in found.items() if wrong} == {}
 
 
-def test_the_readme_has_the_two_commands_that_ci_runs() -> None:
-    text = (ROOT / "README.md").read_text()
-    for heading, words in (
-        ("## Run the study", ("venv", "snakemake --executor ray", "repro report")),
-        ("## Run the tests", ("venv", "pytest")),
-    ):
-        block = _BLOCK.search(text, text.index(heading))
-        assert block is not None
-        assert block[1] == "bash"
-        assert len(block[2].strip().splitlines()) == 1, "one command"
-        assert all(word in block[2] for word in words)
-        assert heading.removeprefix("## ") in (ROOT / ".ci/run").read_text()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_commands_in_the_text_exist(document: Document) -> None:
+    wrong = {}
+    for span in document.code_spans:
+        if not span.startswith(("repro ", "snakemake ")) or _UNFINISHED.search(span):
+            continue
+        for words in commands(span):
+            if (problem := complaint(words)) is not None:
+                wrong[span] = problem
+    assert wrong == {}
 
 
-def test_the_catalog_finds_what_it_wants() -> None:
-    for name in ("intro.md", "further.md"):
-        assert (ROOT / "docs" / name).read_text().strip()
+@pytest.mark.parametrize(
+    "command",
+    [
+        "repro sing",
+        "repro report --nonsense",
+        "repro lineage",
+        "repro init superfluous",
+        "snakemake --executor rey",
+        "snakemake --executor ray --ray-tier sideways",
+        "snakemake --executor ray --ray-no-such-flag",
+        "python tests/benchmarks/bench_nothing.py",
+        "python -m turtle",
+        "pytest tests/no_such_folder",
+        "sudo reboot",
+    ],
+)
+def test_a_wrong_command_would_be_noticed(command: str) -> None:
+    [words] = commands(command)
+    assert complaint(words) is not None
+
+
+def test_commands_are_taken_apart_as_a_shell_does() -> None:
+    text = "A=1 B='x y' snakemake --config \"a=b c\" \\\n  -n > log && cd x | repro log # why\n"
+    assert list(commands(text)) == [
+        ["snakemake", "--config", "a=b c", "-n"],
+        ["cd", "x"],
+        ["repro", "log"],
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_flags_variables_and_files_of_ours_exist(document: Document) -> None:
+    text = document.path.read_text(encoding="utf-8")
+    flags = {setting["cliarg"] for kind in ("executor", "logger") for setting in _settings(kind)}
+    named = {span for span in document.code_spans if _OUR_FILE.fullmatch(span)}
+    missing = {name for name in named if not (ROOT / name).exists()}
+    assert set(_OUR_FLAG.findall(text)) - flags == set()
+    assert set(_OUR_VARIABLE.findall(text)) - _known_variables() == set()
+    assert missing == set()
+
+
+@pytest.mark.parametrize("block", _blocks("python"), ids=str)
+def test_python_compiles(block: Block) -> None:
+    if not _is_snakefile(block):
+        compile(block.text, str(block), "exec")
+
+
+def test_snakefiles_are_accepted_by_snakemake(tmp_path: Path) -> None:
+    script = """
+import json, sys
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import OutputSettings, Quietness, ResourceSettings
+
+wrong = {}
+for name in sys.argv[1:]:
+    try:
+        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1), snakefile=Path(name), workdir=Path()
+            )
+            workflow.list_rules()
+    except BaseException as exc:
+        wrong[Path(name).stem] = f"{type(exc).__name__}: {exc}"
+print("wrong:", json.dumps(wrong))
+"""
+    blocks = [block for block in _blocks("python", "snakemake") if _is_snakefile(block)]
+    names = []
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}-{block.path.stem}-{block.line}.smk"
+        path.write_text(block.text, encoding="utf-8")
+        names.append(path.name)
+    assert names
+    done = subprocess.run(
+        [sys.executable, "-c", script, *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.rpartition("wrong:")[2]) == {}
+
+
+@pytest.mark.parametrize("block", _blocks("yaml"), ids=str)
+def test_yaml_is_yaml(block: Block) -> None:
+    assert yaml.safe_load(block.text) is not None
+
+
+@pytest.mark.parametrize("block", _blocks("json"), ids=str)
+def test_json_is_json(block: Block) -> None:
+    for line in block.text.splitlines():
+        json.loads(line)
+
+
+def _settings(kind: str) -> list[dict[str, Any]]:
+    if kind == "executor":
+        return list(ExecutorPluginRegistry().get_plugin("ray").get_settings_info())
+    return list(LoggerPluginRegistry().get_plugin("repro").get_settings_info())
+
+
+def _known_variables() -> set[str]:
+    """Return the variables that our code and our tests know."""
+    found: set[str] = set()
+    for folder in ("snakemake_repro", "snakemake_executor_plugin_ray", "tests", "workflow"):
+        for path in (ROOT / folder).rglob("*.py"):
+            found |= set(_OUR_VARIABLE.findall(path.read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.parametrize(("kind", "page"), [("executor", "executor.md"), ("logger", "logger.md")])
+def test_the_table_of_flags_is_complete(kind: str, page: str) -> None:
+    """``REPRO_UPDATE_REFERENCE=1 pytest tests/test_docs.py`` writes it anew."""
+    path = DOCS / "reference" / page
+    rows = ["| flag | default | meaning |", "|---|---|---|"]
+    for setting in _settings(kind):
+        default = setting["default"]
+        shown = "" if default is None else "off" if default is False else f"`{default}`"
+        meaning = str(setting["help"]).replace("|", "\\|")
+        rows.append(f"| `{setting['cliarg']}` | {shown} | {meaning} |")
+    text = path.read_text(encoding="utf-8")
+    expected = re.sub(
+        r"(?<=<!-- flags -->\n).*?(?=\n<!-- end of flags -->)",
+        lambda _: "\n".join(rows),
+        text,
+        count=1,
+        flags=re.DOTALL,
+    )
+    if os.environ.get("REPRO_UPDATE_REFERENCE"):
+        path.write_text(expected, encoding="utf-8")
+    assert text == expected or os.environ.get("REPRO_UPDATE_REFERENCE"), (
+        "the flags changed: REPRO_UPDATE_REFERENCE=1 pytest tests/test_docs.py"
+    )
+    assert rows[2] in expected
+
+
+NOT_STORED = {"EnvironmentSpec"}
+"""Records that travel with a job and are in no journal."""
+
+
+def _stored_records() -> list[type[Record]]:
+    found = [getattr(records, name) for name in records.__all__]
+    return [
+        item
+        for item in found
+        if isinstance(item, type)
+        and issubclass(item, Record)
+        and item not in (Record, Entry)
+        and not issubclass(item, Entry)
+        and item.__name__ not in NOT_STORED
+    ]
+
+
+def _type_name(hint: Any) -> str:
+    """Return how the reference calls the JSON form of an annotation."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        [inner] = [argument for argument in arguments if argument is not types.NoneType]
+        return _type_name(inner)
+    if origin is tuple:
+        return f"list of {_type_name(arguments[0])}"
+    if origin is not None and issubclass(origin, Mapping):
+        return f"object of {_type_name(arguments[1])}"
+    if hint is Any:
+        return "JSON"
+    if hint is Digest:
+        return "digest"
+    if issubclass(hint, Enum):
+        return ", ".join(f"`{member.value}`" for member in hint)
+    if issubclass(hint, Record):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}[hint]
+
+
+@pytest.mark.parametrize("record", _stored_records(), ids=lambda record: record.__name__)
+def test_every_field_of_the_records_is_described(record: type[Record]) -> None:
+    hints = typing.get_type_hints(record)
+    expected = [
+        (f"`{field.name}`", _type_name(hints[field.name])) for field in dataclasses.fields(record)
+    ]
+    table = read(DOCS / "reference" / "record.md").table(record.__name__)
+    assert [(name, kind) for name, kind, _ in table] == expected
+    assert [name for name, _, meaning in table if not meaning] == []
+
+
+def test_every_kind_of_journal_line_is_described() -> None:
+    page = read(DOCS / "reference" / "record.md")
+    expected = {}
+    for entry in Entry.__subclasses__():
+        own = [f.name for f in dataclasses.fields(entry) if f.name not in ("run_id", "at")]
+        expected[f"`{entry.kind}`"] = ", ".join(f"`{name}`" for name in own)
+    assert {row[0]: row[1] for row in page.table("Lines of the journal")} == expected
+    assert all(row[2] for row in page.table("Lines of the journal"))
+
+
+def test_the_journal_lines_that_are_shown_can_be_read() -> None:
+    [block] = [b for b in read(DOCS / "reference" / "record.md").blocks if b.language == "json"]
+    for line in block.text.splitlines():
+        entry = Entry.from_line(json.loads(line))
+        assert entry is not None
+        assert entry.to_line() == json.loads(line)
+
+
+def test_every_command_has_its_place_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [name for name in main.commands if f"`repro {name}" not in text] == []
+
+
+def test_decisions_say_what_they_cost() -> None:
+    decisions = [read(path) for path in sorted((DOCS / "decisions").glob("[0-9]*.md"))]
+    assert [int(d.path.name[:4]) for d in decisions] == list(range(1, len(decisions) + 1))
+    for decision in decisions:
+        assert re.findall(r"^## (.+)$", decision.prose, re.MULTILINE) == [
+            "Context",
+            "Decision",
+            "Consequences",
+        ], decision
+
+
+def test_measured_figures_name_their_command() -> None:
+    page = read(DOCS / "performance.md")
+    for heading in page.headings:
+        for row in page.table(heading):
+            if len(row) == 5:
+                _what, limit, measured, command, commit = row
+                assert all((limit, measured, commit)), row
+                assert measured == "not measured yet" or command.startswith("`"), row
+
+
+def test_no_document_holds_an_emoji() -> None:
+    found = [
+        (str(document), char)
+        for document in DOCUMENTS
+        for char in document.path.read_text(encoding="utf-8")
+        if ord(char) > 0x2BFF
+    ]
+    assert found == []

@@ -42,7 +42,7 @@ _WORKER_PACKAGES = ("ray", "snakemake", "snakemake-executor-plugin-ray")
 
 
 class RayCluster:
-    """A connection to a Ray cluster; a ``Cluster``."""
+    """A connection to a Ray cluster."""
 
     def __init__(
         self,

@@ -120,7 +120,6 @@ class JobRecord(Record):
         tags: Free labels reported by the job.
         integrity: Findings that weaken the record, e.g. an input changed while the job ran.
         group: Snakemake's group id, when the job ran as part of one.
-        repeats: Attempt id whose outputs are reused (origin ``reused``), where known.
     """
 
     id: str
@@ -148,4 +147,3 @@ class JobRecord(Record):
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     integrity: tuple[str, ...] = ()
     group: str | None = None
-    repeats: str | None = None

@@ -1,0 +1,154 @@
+"""The study of `workflow/`, whole: run, run again, changed, repeated elsewhere, looked up in MLflow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clusters import RunningCluster
+from runs import Workspace
+
+from snakemake_repro.backends.mlflow_client import connect
+from snakemake_repro.backends.mlflow_store import MlflowStore
+from snakemake_repro.logic.history import results
+from snakemake_repro.operations.sync import sync
+from snakemake_repro.records import EnvironmentKind, JobState, Origin, Tier
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+def _clone(target: Path) -> Path:
+    """Copy the tracked files into a repository of their own, with one commit."""
+    target.mkdir(parents=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "workflow", "envs", ".gitignore"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name:
+            copy = target / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes((ROOT / name).read_bytes())
+    identity = ("-c", "user.name=n", "-c", "user.email=n@example.org")
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "study"]):
+        subprocess.run(["git", *command], cwd=target, check=True)
+    return target
+
+
+class Study(Workspace):
+    """A clone with the profile that is found by itself."""
+
+    def command(self, *args: str, executor: str = "ray") -> list[str]:
+        command = super().command(*args, executor=executor)
+        for flag in ("--jobs", "--scheduler", "--latency-wait"):
+            at = command.index(flag)
+            del command[at : at + 2]  # the profile has them
+        return command
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, cluster: RunningCluster) -> Study:
+    root = _clone(tmp_path_factory.mktemp("study") / "first")
+    study = Study(root, cluster)
+    study.ok()
+    return study
+
+
+def test_nearly_every_job_takes_the_direct_tier_in_a_pinned_environment(study: Study) -> None:
+    history = study.histories()[0]
+    assert 70 <= len(history.jobs) <= 90
+    assert all(job.state is JobState.ACCEPTED for job in history.jobs)
+    direct = [job for job in history.jobs if job.record.tier is Tier.DIRECT]
+    assert len(direct) >= 0.95 * len(history.jobs)
+    for job in history.jobs:
+        environment = history.environments[str(job.record.spec.environment)]
+        assert environment.kind is EnvironmentKind.PYPI, job.record.spec.rule
+        assert environment.pinned
+    git = history.run.sources[0].git
+    assert git is not None
+    assert not git.dirty
+
+
+def test_the_interval_of_the_first_task_contains_what_a_quick_look_had_given(study: Study) -> None:
+    summary = json.loads((study.root / "results/summary.json").read_text())
+    assert set(summary["p_fe"]) == {"svm", "xgboost", "lightgbm"}
+    for model in summary["p_fe"].values():
+        assert model["roc_auc"]["low"] < 0.83 < model["roc_auc"]["high"]
+
+
+def test_every_result_is_found_in_mlflow_with_job_environment_commit_and_digest(
+    study: Study,
+) -> None:
+    uri = study.environ["MLFLOW_TRACKING_URI"]
+    assert not sync(study.root, tracking_uri=uri).pending.runs
+    history = study.histories()[0]
+    assert MlflowStore(uri).load(history.run.id) == history
+    client = connect(uri, create=False)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    git = history.run.sources[0].git
+    assert git is not None
+    standing = results(history)
+    assert len(standing) > 200
+    for path, (file, job) in standing.items():
+        if not path.startswith(("results/summary", "results/evaluation")):
+            continue
+        assert file.digest is not None
+        [run] = client.search_runs(
+            experiments, f"tags.`repro.sha256.{file.digest.value[:36]}` = '{path}'"
+        )
+        tags = run.data.tags
+        assert tags["repro.rule"] == job.record.spec.rule
+        assert tags["mlflow.source.git.commit"] == git.commit
+        assert tags["repro.environment.digest"] == str(job.record.spec.environment)
+        assert any(str(file.digest) in value for value in tags.values())
+        assert run.inputs.dataset_inputs
+
+
+def test_a_second_run_does_nothing_and_says_so(study: Study) -> None:
+    assert "Nothing to be done" in study.ok().output
+    assert len(study.histories()) >= 1
+
+
+def test_the_same_bytes_come_out_in_a_clone_on_another_path(
+    study: Study, tmp_path: Path, cluster: RunningCluster
+) -> None:
+    other = Study(
+        _clone(tmp_path / "else where" / "second"), cluster, study.environ["MLFLOW_TRACKING_URI"]
+    )
+    other.ok()
+    command = [
+        *_repro(),
+        "verify",
+        "--store",
+        str(study.root),
+        "--json",
+        study.histories()[0].run.id,
+    ]
+    done = subprocess.run(command, cwd=other.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    findings = json.loads(done.stdout)["verification"]["findings"]
+    assert {finding["state"] for finding in findings} == {"identical"}
+    assert len(findings) > 200
+
+
+def test_after_a_changed_parameter_only_what_follows_from_it_runs(study: Study) -> None:
+    study.ok("--config", "bootstrap=200")
+    jobs = study.history.jobs
+    ran = {job.record.spec.rule for job in jobs if job.record.origin is Origin.RAY}
+    assert ran == {"evaluate", "summary"}
+    assert sum(job.record.origin is Origin.REUSED for job in jobs) > 60
+    done = subprocess.run(
+        [*_repro(), "report"], cwd=study.root, capture_output=True, text=True, check=True
+    )
+    assert "reused" in done.stdout
+
+
+def _repro() -> tuple[str, ...]:
+    return (sys.executable, "-m", "snakemake_repro.cli")
