@@ -141,7 +141,8 @@ def test_after_the_driver_ends_nothing_of_ours_runs_and_the_next_run_continues(
     assert accepted <= {f"out/{i}.txt" for i in range(8)}
     logs = {path.name: path.read_text().count("started") for path in slow.root.glob("log.*")}
     if signum == signal.SIGKILL:
-        assert slow.history.end is None
+        # nobody wrote the end, or the recorder, which found the driver gone
+        assert slow.history.end is None or slow.history.end.status == "interrupted"
         slow.ok("--unlock")
     else:
         assert slow.history.end is not None
@@ -219,7 +220,7 @@ def test_a_wrong_token_is_one_clear_error(lonely: Workspace, cluster: RunningClu
         (["--sdm", "conda"], "the executor realises environments itself"),
         (
             ["--shared-fs-usage", "input-output", "persistence", "sources", "source-cache"],
-            "lacks software-deployment, storage-local-copies",
+            "this version of --executor ray needs a file system that driver and nodes share",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],

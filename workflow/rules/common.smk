@@ -45,6 +45,14 @@ def check_tasks() -> None:
             )
 
 
+def asked_primaries() -> list[str]:
+    """Return the primaries to write ROOT files of: all, or of one's own files those in a task."""
+    if not config["corsika_dir"]:
+        return PRIMARIES
+    groups = [names for task in config["tasks"] for names in config["classes"][task].values()]
+    return sorted({name for names in groups for name in names})
+
+
 RUNS = find_runs(config["corsika_dir"])
 CORSIKA_DIR = config["corsika_dir"] or "results/corsika"
 FOLDS = list(range(config["folds"]))
