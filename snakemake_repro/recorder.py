@@ -32,6 +32,7 @@ _UNREACHABLE_S = 600.0
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
 _GLANCE_S = 0.25
+_DYING_S = 0.2
 _MAX_LOG = 1_000_000
 
 
@@ -49,7 +50,8 @@ def start_recorder(workdir: Path, tracking_uri: str | None) -> None:
 
     lock = _lock(workdir)
     try:
-        with FileLock(lock, timeout=0):
+        # one that was killed holds the lock until the kernel has closed its files
+        with FileLock(lock, timeout=_DYING_S):
             pass
     except Timeout:
         return  # one that ends looks once more after it has let go of the lock

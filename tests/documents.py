@@ -18,7 +18,7 @@ PROGRAMS = frozenset(
     (
         "cat", "cd", "cp", "echo", "export", "git", "mkdir", "mlflow", "mv", "pip", "pre-commit",
         "pytest", "python", "python3", "ray", "repro", "rm", "ruff", "mypy", "snakemake", "bash",
-        "ssh", "tail",
+        "source", "ssh", "tail",
     )
 )  # fmt: skip
 """What our documents may tell a reader to run."""
@@ -194,7 +194,8 @@ def _repro(arguments: list[str]) -> str | None:
     try:
         if arguments in (["--help"], ["--version"]):
             return None
-        with click.Context(main, info_name="repro") as parent:
+        # with the command's own settings: click keeps the first help option that it makes
+        with click.Context(main, info_name="repro", **main.context_settings) as parent:
             command = main.get_command(parent, arguments[0]) if arguments else None
             if command is None:
                 return f"there is no `repro {' '.join(arguments[:1])}`"
@@ -204,8 +205,10 @@ def _repro(arguments: list[str]) -> str | None:
         return exc.format_message()
     if rest:
         return f"superfluous: {rest}"
-    needed = [p.name for p in command.params if p.required and not values.get(str(p.name))]
-    return f"missing: {needed}" if needed else None
+    # what is not given has a value that depends on click's version, and is no text
+    given = {name for name, value in values.items() if isinstance(value, str | tuple) and value}
+    needed = {str(p.name) for p in command.params if p.required} - given
+    return f"missing: {sorted(needed)}" if needed else None
 
 
 def _snakemake(arguments: list[str]) -> str | None:

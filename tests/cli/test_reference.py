@@ -26,12 +26,14 @@ message on standard error.
 
 def _section(title: str, command: click.Command, parent: click.Context | None) -> str:
     name = title.rpartition(" ")[2]
-    with click.Context(command, info_name=name, parent=parent, terminal_width=80) as context:
+    # with the command's own settings: click keeps the first help option that it makes
+    settings = {**main.context_settings, "terminal_width": 80}
+    with click.Context(command, info_name=name, parent=parent, **settings) as context:
         return f"\n## `{title}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 
 def _reference() -> str:
-    root = click.Context(main, info_name="repro", terminal_width=80)
+    root = click.Context(main, info_name="repro")
     sections = [_section("repro", main, None)]
     sections += [
         _section(f"repro {name}", command, root) for name, command in main.commands.items()

@@ -220,9 +220,10 @@ def test_a_late_verdict_changes_what_is_there(work: Path) -> None:
 def test_the_recorder_is_quiet_polite_and_alone(work: Path) -> None:
     run = _many(work, 5)
     start_recorder(work, None)
+    wait_for((work / "mlflow.db").exists, what="its work")
+    start_recorder(work, None)
+    start_recorder(work, None)
     (pid,) = wait_for(lambda: _recorders(work), what="the recorder")
-    start_recorder(work, None)
-    start_recorder(work, None)
     wait_for(lambda: pending(work).jobs == 0, what="delivery while the run goes on")
     assert _recorders(work) == [pid]
     assert os.getpriority(os.PRIO_PROCESS, pid) == 19
