@@ -364,6 +364,17 @@ def test_decisions_say_what_they_cost() -> None:
         ], decision
 
 
+def test_pre_commit_runs_our_own_tools_and_fetches_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert [hook["entry"].split()[0] for hook in hooks] == ["ruff", "ruff", "mypy"]
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for tool in ("ruff check", "ruff format", "mypy"):
+        assert any(hook["entry"].startswith(tool) for hook in hooks)
+        assert f".venv/bin/{tool}" in lines
+
+
 def test_measured_figures_name_their_command() -> None:
     page = read(DOCS / "performance.md")
     for heading in page.headings:
