@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import os
@@ -34,6 +35,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from snakemake_repro import records
 from snakemake_repro.cli import main
+from snakemake_repro.operations import execute
 from snakemake_repro.records import Digest, Entry, Record
 
 DOCUMENTS = documents()
@@ -263,6 +265,35 @@ def test_the_table_of_flags_is_complete(kind: str, page: str) -> None:
     assert path.read_text(encoding="utf-8") == expected, (
         f"{page} is stale: REPRO_UPDATE_REFERENCE=1 pytest tests/test_docs.py"
     )
+
+
+def test_what_a_job_finds_in_its_environment_is_described() -> None:
+    rows = read(DOCS / "reference" / "executor.md").table("What a job finds in its environment")
+    described = {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert set(execute._THREAD_VARIABLES) <= set(described)
+    assert f"`{execute._EPOCH}`" in described["SOURCE_DATE_EPOCH"]
+    tree = ast.parse(Path(execute.__file__).read_text(encoding="utf-8"))
+    [description] = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "description"
+    ]
+    assert isinstance(description, ast.Dict)
+    keys = [ast.literal_eval(key) for key in description.keys if key is not None]
+    assert re.findall(r"`(\w+)`", described["REPRO_JOB"]) == keys
+
+
+def test_messages_that_are_explained_exist() -> None:
+    sources = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("snakemake_repro", "snakemake_executor_plugin_ray")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    rows = read(DOCS / "how-to" / "ray-cluster.md").table("When it does not work")
+    shown = [message for row in rows for message in re.findall(r"`([^`]+)`", row[0])]
+    parts = [part.strip() for message in shown for part in message.split("...") if part.strip()]
+    assert len(parts) > len(rows)
+    assert [part for part in parts if part not in sources] == []
 
 
 NOT_STORED = {"EnvironmentSpec"}
