@@ -71,8 +71,15 @@ def test_importing_it_loads_nothing_heavy() -> None:
 
 
 def test_where_no_workflow_runs_it_says_so_once_and_lets_go(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # a Snakemake that ran in this process before left its workflow and its logger behind
+    monkeypatch.delattr("snakemake.workflow.workflow", raising=False)
+    logger = logging.getLogger("snakemake.logging")
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "disabled", False)
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "filters", [])
     handler = _handler()
     with caplog.at_level(logging.WARNING, logger="snakemake.logging"):
         handler.emit(_record("workflow_started"))

@@ -314,7 +314,8 @@ def test_where_the_program_never_was_a_repository_is_noted(
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(repository / "scripts"), str(tmp_path)],
-        env={**os.environ, "PATH": str(tmp_path)},
+        # MLflow's client makes GitPython quiet, and tests before this one may have used it here
+        env={**os.environ, "PATH": str(tmp_path), "GIT_PYTHON_REFRESH": "raise"},
         capture_output=True,
         text=True,
         check=True,
