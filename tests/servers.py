@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http
 import http.client
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from email.message import Message
 from pathlib import Path
 from typing import Self
 
@@ -83,3 +86,76 @@ class MlflowServer:
                 connection.close()
         except (http.client.HTTPException, OSError):
             return False
+
+
+class LossyProxy:
+    """Stands before a server and loses answers to creations, as a network does.
+
+    Attributes:
+        lost: How many creations came through whose answer was lost.
+    """
+
+    def __init__(self, port: int, *, every: int) -> None:
+        """Lose every so-many-th answer; nothing listens yet."""
+        self.lost = 0
+        self._port, self._every = port, every
+        self._creations = 0
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _forward(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, headers, answer = proxy._ask(self.command, self.path, self.headers, body)
+                if proxy._loses(self.path):
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                for name, value in headers:
+                    if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _forward  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.uri = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _ask(
+        self, method: str, path: str, headers: Message, body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            kept = {name: value for name, value in headers.items() if name.lower() != "host"}
+            connection.request(method, path, body, kept)
+            answer = connection.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+        finally:
+            connection.close()
+
+    def _loses(self, path: str) -> bool:
+        if not path.endswith("/runs/create"):
+            return False
+        with self._lock:
+            self._creations += 1
+            loses = self._creations % self._every == 1
+            self.lost += loses
+            return loses
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -20,13 +20,14 @@ _DEFAULT_STORE = "mlflow.db"
 _DEFAULT_ARTIFACTS = "mlruns"
 _SQLITE = "sqlite:///"
 _FRESH_STORE_PATIENCE_S = 120
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    _RETRIES: "2",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -87,6 +88,24 @@ def connect(uri: str, *, create: bool) -> Any:
             # several processes that open a new store at once break its migration
             client.search_experiments(max_results=1)
     return client
+
+
+@contextmanager
+def unrepeated() -> Iterator[None]:
+    """Send each request once.
+
+    MLflow repeats a request whose answer was lost; a creation would then come through twice. It
+    reads the setting from the environment at each request.
+    """
+    before = os.environ.get(_RETRIES)
+    os.environ[_RETRIES] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_RETRIES]
+        else:
+            os.environ[_RETRIES] = before
 
 
 @contextmanager

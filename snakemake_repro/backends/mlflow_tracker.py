@@ -8,14 +8,14 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from snakemake_repro.backends import mlflow_fields as fields
-from snakemake_repro.backends.mlflow_client import artifact_root, connect, translated
+from snakemake_repro.backends.mlflow_client import artifact_root, connect, translated, unrepeated
 from snakemake_repro.logic.history import JobHistory, RunHistory
 from snakemake_repro.records import Digest, FileRecord
 
@@ -69,7 +69,8 @@ class MlflowTracker:
     def finish(self, history: RunHistory) -> None:
         """Close the workflow run."""
         with translated(self._uri):
-            _, parent = self._parent(history)
+            experiment, parent = self._parent(history)
+            self._delete_strays(experiment, history.run.id, parent)
             self._log(parent, tags=fields.run_totals(history, fields.status_word(history)))
             end = history.end
             self._client.set_terminated(
@@ -83,25 +84,27 @@ class MlflowTracker:
         run = history.run
         if run.id not in self._parents:
             experiment = self._experiment(run.experiment or run.name)
-            kind = f"tags.`{fields.RUN_TAG}` = '{run.id}' and tags.`repro.kind` = 'workflow'"
-            found = self._client.search_runs([experiment], kind, max_results=1)
-            if found:
-                parent, begun = str(found[0].info.run_id), fields.BEGUN_TAG in found[0].data.tags
-            else:
-                parent, begun = self._create_parent(history, experiment), False
-            if not begun:
+            found = sorted(self._runs(experiment, run.id, "workflow"), key=_readiness)
+            parent = _id(found[0]) if found else self._create_parent(history, experiment)
+            if not found or fields.BEGUN_TAG not in found[0].data.tags:
                 self._begin(history, parent)
             self._parents[run.id] = (experiment, parent)
         return self._parents[run.id]
 
     def _create_parent(self, history: RunHistory, experiment: str) -> str:
-        created = self._client.create_run(
+        return self._create(
             experiment,
-            start_time=fields.milliseconds(history.run.started),
+            started=history.run.started,
             tags={fields.RUN_TAG: history.run.id, "repro.kind": "workflow"},
-            run_name=fields.run_name(history),
+            name=fields.run_name(history),
         )
-        return str(created.info.run_id)
+
+    def _create(self, experiment: str, *, started: str, tags: Mapping[str, str], name: str) -> str:
+        with unrepeated():
+            created = self._client.create_run(
+                experiment, start_time=fields.milliseconds(started), tags=dict(tags), run_name=name
+            )
+        return _id(created)
 
     def _begin(self, history: RunHistory, parent: str) -> None:
         """Deliver what is known of a workflow run from the start."""
@@ -127,18 +130,27 @@ class MlflowTracker:
 
     def _known(self, experiment: str, run_id: str) -> dict[str, str]:
         """Return the MLflow runs of attempts that are there already; asked once per process."""
-        query = f"tags.`{fields.RUN_TAG}` = '{run_id}' and tags.`repro.kind` = 'job'"
-        found: dict[str, str] = {}
+        return _by_attempt(self._runs(experiment, run_id, "job"))
+
+    def _delete_strays(self, experiment: str, run_id: str, parent: str) -> None:
+        """Delete what came through after we had taken its creation for failed."""
+        jobs = list(self._runs(experiment, run_id, "job"))
+        kept = self._jobs.get(run_id) or _by_attempt(jobs)
+        strays = [run for run in self._runs(experiment, run_id, "workflow") if _id(run) != parent]
+        strays += [run for run in jobs if _id(run) != kept.get(_attempt(run), _id(run))]
+        for run in strays:
+            self._client.delete_run(_id(run))
+
+    def _runs(self, experiment: str, run_id: str, kind: str) -> Iterator[Any]:
+        """Yield the MLflow runs of one kind that belong to a workflow run."""
+        query = f"tags.`{fields.RUN_TAG}` = '{run_id}' and tags.`repro.kind` = '{kind}'"
         token = None
         while True:
             page = self._client.search_runs([experiment], query, max_results=1000, page_token=token)
-            for run in page:
-                attempt = run.data.tags.get(fields.ATTEMPT_TAG)
-                if attempt is not None:
-                    found[attempt] = str(run.info.run_id)
+            yield from page
             token = page.token
             if not token:
-                return found
+                return
 
     def _put(
         self,
@@ -167,13 +179,12 @@ class MlflowTracker:
         self, experiment: str, parent: str, job: JobHistory, tags: Mapping[str, str], started: str
     ) -> str:
         identity = (fields.ATTEMPT_TAG, fields.RUN_TAG, "repro.kind", "mlflow.user")
-        created = self._client.create_run(
+        return self._create(
             experiment,
-            start_time=fields.milliseconds(started),
+            started=started,
             tags={_PARENT_TAG: parent, **{name: tags[name] for name in identity if name in tags}},
-            run_name=fields.job_name(job),
+            name=fields.job_name(job),
         )
-        return str(created.info.run_id)
 
     def _log(
         self,
@@ -225,6 +236,27 @@ def _dataset(context: str, file: FileRecord, digest: Digest) -> Any:
         ),
         tags=[InputTag(key, value) for key, value in tags.items() if value],
     )
+
+
+def _id(run: Any) -> str:
+    return str(run.info.run_id)
+
+
+def _attempt(run: Any) -> str:
+    return str(run.data.tags.get(fields.ATTEMPT_TAG))
+
+
+def _by_attempt(runs: Iterable[Any]) -> dict[str, str]:
+    """Return the MLflow run of each attempt; of several the one that is ready."""
+    found: dict[str, str] = {}
+    for run in sorted(runs, key=_readiness):
+        found.setdefault(_attempt(run), _id(run))
+    return found
+
+
+def _readiness(run: Any) -> tuple[bool, bool, str]:
+    """Order runs that claim to be the same: what came through late has nothing but its name."""
+    return fields.BEGUN_TAG not in run.data.tags, run.info.status == "RUNNING", _id(run)
 
 
 def _size(*texts: str) -> int:

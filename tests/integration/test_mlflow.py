@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow_view import View
+from mlflow_view import Shown, View
 from processes import wait_for, with_environment
 from recordings import CLEAN, PINNED, Recording, study, study_again
-from servers import MlflowServer
+from servers import LossyProxy, MlflowServer
 
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.backends.mlflow_store import MlflowStore
@@ -86,6 +86,10 @@ def _assert_complete(root: Path, uri: str, run_id: str) -> None:
     assert shown.states == {job.record.id: job.state.value for job in history.jobs}
     assert {run.info.status for [run] in shown.jobs.values()} == {"FINISHED"}
     assert MlflowStore(uri).load(run_id) == history
+
+
+def _run_ids(shown: Shown) -> dict[str, list[str]]:
+    return {attempt: [run.info.run_id for run in runs] for attempt, runs in shown.jobs.items()}
 
 
 def test_every_result_leads_to_its_job_environment_commit_and_digest(work: Path) -> None:
@@ -294,6 +298,41 @@ def test_what_a_server_missed_is_delivered_when_it_is_back(tmp_path: Path, work:
         _assert_complete(work, server.uri, run.id)
     finally:
         server.stop()
+
+
+def test_a_creation_whose_answer_is_lost_is_not_repeated(work: Path, server: MlflowServer) -> None:
+    with LossyProxy(server.port, every=4) as proxy:
+        run = _many(work, 12, proxy.uri)
+        run.end()
+        failures = 0
+        while not _arrived(work):
+            try:
+                sync(work)
+            except TrackingError:
+                failures += 1
+        assert failures == proxy.lost >= 4
+    _assert_complete(work, server.uri, run.id)
+
+
+def test_what_came_through_late_is_deleted(work: Path) -> None:
+    run = _many(work, 3)
+    run.end()
+    sync(work)
+    uri = f"sqlite:///{work}/mlflow.db"
+    shown = View(uri).shown(run.id)
+    client = View(uri).client
+    parent = shown.parent.info
+    for made in (shown.parent, *(job for [job] in shown.jobs.values())):
+        names = ("repro.kind", "repro.run_id", "repro.attempt_id", "mlflow.parentRunId")
+        tags = {name: made.data.tags[name] for name in names if name in made.data.tags}
+        client.create_run(parent.experiment_id, start_time=made.info.start_time, tags=tags)
+    late = run.job("late", writes={"late": "1"})
+    run.close()
+    sync(work)
+    after = View(uri).shown(run.id)
+    assert after.parent.info.run_id == parent.run_id
+    assert _run_ids(after) == {**_run_ids(shown), late: _run_ids(after)[late]}
+    _assert_complete(work, uri, run.id)
 
 
 def test_credentials_stay_where_they_were(
