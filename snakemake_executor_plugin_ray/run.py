@@ -12,6 +12,7 @@ from typing import Any
 
 from snakemake_executor_plugin_ray.settings import (
     ENVIRONMENTS,
+    LOCKS,
     MLFLOW_RUNS,
     TIERS,
     ExecutorSettings,
@@ -350,6 +351,7 @@ def _check(settings: ExecutorSettings, workflow: Any) -> None:
     """
     for flag, value, known in (
         ("environments", settings.environments, ENVIRONMENTS),
+        ("locks", settings.locks, LOCKS),
         ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
         ("tier", settings.tier, TIERS),
     ):

@@ -9,6 +9,7 @@ from typing import Optional
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 ENVIRONMENTS = ("auto", "host")
+LOCKS = ("auto", "frozen")
 MLFLOW_RUNS = ("auto", "all", "tracked", "workflow")
 TIERS = ("auto", "fork")
 
@@ -42,6 +43,16 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "refuses what is not locked; 'host' ignores conda: and container: and runs every rule "
             "on the host, recorded as unpinned.",
             "choices": ENVIRONMENTS,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    locks: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "'auto' makes a lock that is missing, and brings one up to date whose "
+            "environment file has changed; 'frozen' refuses to make or move any.",
+            "choices": LOCKS,
             "env_var": False,
             "required": False,
         },

@@ -15,6 +15,8 @@ class EnvironmentKind(enum.Enum):
 
     HOST = "host"
     PYPI = "pypi"
+    CONDA = "conda"
+    CONTAINER = "container"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +27,15 @@ class Package(Record):
         name: Normalised name.
         version: Exact version.
         digests: SHA-256 of every file that the lock admits for it; empty on the host.
+        build: Build string of a conda package; ``None`` for Python distributions.
+        channel: Channel and platform of a conda package, without credentials.
     """
 
     name: str
     version: str
     digests: tuple[Digest, ...] = ()
+    build: str | None = None
+    channel: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +43,13 @@ class EnvironmentSpec(Record):
     """What a node needs to realise an environment; it travels with the job.
 
     Attributes:
-        kind: Host or pypi.
-        name: How the workflow calls it: the path of the environment file, or ``host``.
-        source: The environment file as asked for; ``None`` for the host.
-        lock: The lock file beside it; ``None`` for the host.
-        lock_text: The content of the lock, so that a node needs no shared file system to have it.
+        kind: How it comes to be on a node.
+        name: How the workflow calls it: the path of the environment file, the address of the
+            container image, or ``host``.
+        source: The environment file as asked for; ``None`` for host and containers.
+        lock: The lock file; ``None`` for the host, and for an image that is named by its digest.
+        lock_text: What of the lock a node needs, so that it needs no shared file system to have it.
+        image: The image of a container by its digest: ``repository@sha256:...``.
     """
 
     kind: EnvironmentKind
@@ -49,6 +57,7 @@ class EnvironmentSpec(Record):
     source: FileRecord | None = None
     lock: FileRecord | None = None
     lock_text: str | None = None
+    image: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +66,19 @@ class EnvironmentRecord(Record):
 
     Attributes:
         digest: Identity: digest of the resolved content (interpreter, platform and the sorted
-            packages with their file digests), never of the lock file's text.
+            packages with their file digests; for a container its manifest digest and platform),
+            never of the lock file's text.
         pinned: Another machine can resolve the digest to the same bytes. Never true for the host.
         name: As in the spec.
-        platform: Wheel platform such as ``linux-x86_64``.
-        python: Full version of the interpreter, e.g. ``3.11.7``; ``None`` without Python.
-        packages: What is installed, sorted by name.
+        platform: Of wheels such as ``linux-x86_64``, of conda packages such as ``linux-64``, of
+            images such as ``linux/amd64``.
+        python: Full version of the interpreter, e.g. ``3.11.7``; ``None`` without Python, and for
+            containers, into which nobody looks.
+        packages: What is installed, sorted by name; empty for containers.
+        image: The image that ran, by its manifest digest: ``repository@sha256:...``.
+        image_id: What the engine calls the image: the digest of its configuration, or, with the
+            containerd image store, of its manifest.
+        engine: The container engine and its version.
     """
 
     digest: Digest
@@ -74,3 +90,6 @@ class EnvironmentRecord(Record):
     source: FileRecord | None = None
     lock: FileRecord | None = None
     packages: tuple[Package, ...] = ()
+    image: str | None = None
+    image_id: str | None = None
+    engine: str | None = None
