@@ -13,8 +13,11 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMode
 
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
+from snakemake_repro.backends.snakemake_trigger import watch_locks
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
+
+watch_locks()
 
 common_settings = CommonSettings(
     non_local_exec=True,

@@ -1,0 +1,71 @@
+"""A moved lock as a reason for Snakemake to run jobs again.
+
+Snakemake keeps a hash of each output's software environment and runs a job again when it differs.
+Environments count there only when Snakemake itself deploys them, which is never the case with this
+executor. So the hash is extended by what the locks name, in every process that has the plugin:
+``-n``, ``--cores`` and ``--executor ray`` then agree about what is up to date (decision 8).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_METHOD = "_software_stack_hash"
+
+
+def watch_locks() -> None:
+    """Extend Snakemake's hash, if Snakemake is loaded; a second call changes nothing.
+
+    Snakemake loads its plugins after the module that is changed here. Where somebody imports the
+    plugin alone there is nothing to extend, and nothing is loaded for it: this runs at each start.
+    """
+    module = sys.modules.get("snakemake.persistence")
+    base = getattr(module, "PersistenceBase", None)
+    original = getattr(base, _METHOD, None)
+    if base is not None and original is not None and not hasattr(original, "__wrapped__"):
+        setattr(base, _METHOD, _extended(original))
+
+
+@functools.cache
+def lock_of(env_file: Path) -> str | None:
+    """Return the identity of an environment file's lock, read once in a run.
+
+    ``None`` where there is no lock that fits the file: what was made with one is then not up to
+    date, and what was made without one is.
+    """
+    from snakemake_repro.backends.environments.lockfile import resolve_spec
+    from snakemake_repro.errors import EnvironmentSpecError
+    from snakemake_repro.logic.locks import lock_digest
+
+    try:
+        return str(lock_digest(resolve_spec(env_file, Path.cwd())))
+    except EnvironmentSpecError:
+        return None
+
+
+def environment_file(job: Any) -> Path | None:
+    """Return the local environment file that a job's rule names in ``conda:``."""
+    source = getattr(job.conda_env_spec, "file", None)
+    if source is None or not source.is_local:
+        return None
+    return Path(source.get_path_or_uri(secret_free=True))
+
+
+def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    @functools.wraps(original)
+    def stack_hash(self: Any, job: Any) -> str:
+        found = original(self, job)
+        if self.dag.workflow.deployment_settings.deployment_method:
+            return found  # Snakemake realises environments itself, and looks at no lock of ours
+        path = environment_file(job)
+        lock = None if path is None else lock_of(path)
+        if lock is None:
+            return found
+        return hashlib.md5(f"{found} {lock}".encode(), usedforsecurity=False).hexdigest()
+
+    return stack_hash
