@@ -12,22 +12,23 @@ from typing import Any
 
 from snakemake_executor_plugin_ray.settings import (
     ENVIRONMENTS,
+    HERMETIC,
     LOCKS,
     MLFLOW_RUNS,
     TIERS,
+    TRACES,
     ExecutorSettings,
 )
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
+from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_jobs import (
-    TESTED_VERSIONS,
     Settings,
     Translator,
     argv_of,
     defaulted_resources,
-    tested,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
 from snakemake_repro.errors import ClusterError, UsageError
@@ -36,6 +37,7 @@ from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.session import Recording
+from snakemake_repro.operations.surroundings import check_isolation, clear_stages
 from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import Origin, Tier
@@ -100,6 +102,11 @@ class Run:
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),
+                hermetic=Hermetic(
+                    default=settings.hermetic,
+                    base=_absolute(settings.base),
+                    trace=settings.hermetic_trace == "auto",
+                ),
                 config_digest=config_digest(plain.describe(dict(workflow.config))),
                 variables=secrets,
                 secrets=tuple(secrets),
@@ -116,7 +123,7 @@ class Run:
             journal=self._recording.append,
         )
         self._gateway = Gateway(
-            address=settings.address or os.environ.get("RAY_ADDRESS") or None,
+            address=self._address,
             cpus=settings.cpus,
             log=self._workdir / ".snakemake" / "ray" / "gateway.log",
             done=self._dispatcher.done,
@@ -132,14 +139,20 @@ class Run:
 
         Raises:
             EnvironmentSpecError: A rule's environment cannot be given.
+            IsolationError: A rule cannot run hermetically as asked.
         """
         ours = {job.rule: job for job in self._planned() if not job.is_local}
         if not ours:
             return
         self._gateway.start()
         try:
+            if self._workflow.execution_settings.lock:  # no other run is under way here
+                clear_stages(self._workdir)
             for job in ours.values():
                 self._translator.check_environment(job)
+            requests = [self._translator.isolation(job) for job in ours.values()]
+            if self._address is None:  # its nodes are this machine
+                check_isolation(requests, self._settings.environment_store)
         except BaseException:
             self._gateway.close()
             raise
@@ -163,6 +176,7 @@ class Run:
         Raises:
             ClusterError: No node of the cluster can ever run the job.
             EnvironmentSpecError: The job's environment cannot be given.
+            IsolationError: The job cannot run hermetically as asked.
         """
         task = self._translator.task(job)
         if task.tier is Tier.DIRECT:
@@ -205,6 +219,7 @@ class Run:
     def interrupt(self) -> None:
         """End every job at once."""
         stopped = self._dispatcher.interrupt()
+        clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             for task in stopped:
                 ids = [member.id for member in task.members]
@@ -217,6 +232,7 @@ class Run:
             self._record_others()
             self._end("failed" if failed else "succeeded")
         self._dispatcher.close()
+        clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             self._wait_for_delivery()
 
@@ -241,8 +257,12 @@ class Run:
 
     # -- parts ----------------------------------------------------------------------------------
 
+    @property
+    def _address(self) -> str | None:
+        return self._settings.address or os.environ.get("RAY_ADDRESS") or None
+
     def _announce(self, nodes: tuple[Node, ...]) -> None:
-        where = self._settings.address or os.environ.get("RAY_ADDRESS")
+        where = self._address
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"
         line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
@@ -351,6 +371,8 @@ def _check(settings: ExecutorSettings, workflow: Any) -> None:
     """
     for flag, value, known in (
         ("environments", settings.environments, ENVIRONMENTS),
+        ("hermetic", settings.hermetic, HERMETIC),
+        ("hermetic-trace", settings.hermetic_trace, TRACES),
         ("locks", settings.locks, LOCKS),
         ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
         ("tier", settings.tier, TIERS),

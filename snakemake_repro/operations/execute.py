@@ -10,10 +10,8 @@ import functools
 import json
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
@@ -29,12 +27,15 @@ from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
 from snakemake_repro.logic.canonical import job_key
 from snakemake_repro.logic.redaction import Redactor
+from snakemake_repro.operations.surroundings import Host, Room, surroundings
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
     EnvironmentSeen,
     FileRecord,
     HostSeen,
+    Isolation,
+    IsolationMode,
     JobEnded,
     JobRecord,
     JobSpec,
@@ -58,6 +59,9 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 _RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+_TMPDIR_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+_METRICS = "metrics.jsonl"
+_SCRIPT = "script.sh"
 _EPOCH = "315532800"
 """1980-01-01, the earliest date that zip archives can hold (reproducible-builds.org)."""
 
@@ -103,17 +107,31 @@ class _Course:
     finished: str
     ended: Ended | None
     report: metrics.Report
+    isolation: Isolation | None
+    violations: tuple[str, ...]
+    linked: tuple[str, ...]
 
     @property
     def status(self) -> JobStatus:
         if self.ended is None:
             return JobStatus.INTERRUPTED
-        return JobStatus.FAILED if self.ended.status else JobStatus.SUCCEEDED
+        return JobStatus.FAILED if self.ended.status or self.offends else JobStatus.SUCCEEDED
+
+    @property
+    def offends(self) -> bool:
+        """Whether the job did what fails it although it ended well."""
+        enforced = self.isolation is not None and self.isolation.mode is IsolationMode.ENFORCE
+        return enforced and bool(self.violations)
 
     @property
     def error(self) -> str | None:
-        failed = self.ended is not None and self.ended.status != 0
-        return _describe(self.ended) if failed and self.ended is not None else None
+        if self.ended is None:
+            return None
+        said = [_describe(self.ended)] if self.ended.status else []
+        if self.offends:
+            more = len(self.violations) - 1
+            said.append(f"it {self.violations[0]}" + (f" (and {more} more)" if more else ""))
+        return "; ".join(said) or None
 
 
 class _Node:
@@ -145,6 +163,8 @@ class _Node:
         place = self._place(task)
         prepared = [_prepare(task, member, place) for member in task.members]
         course = self._execute(task, place)
+        for item in prepared:
+            _refresh(item, place, course.linked)
         records = tuple(_record(task, item, place, course) for item in prepared)
         self._write(task, records, place.environment)
         if course.ended is None:
@@ -174,20 +194,31 @@ class _Node:
         log = place.root / task.log
         log.parent.mkdir(parents=True, exist_ok=True)
         started = _clock.now()
-        with _scratch() as scratch:
-            reports = scratch / "metrics.jsonl"
-            env = self._variables(task, place.environment, reports)
-            command = _localise(task.command, env, scratch)
+        where: Host | Room
+        with surroundings(task, place.environment, self._environ, place.store) as where:
+            reports = where.shared[0] / _METRICS
+            env = self._variables(task, place.environment, where)
+            command = where.enter(_localise(task.command, where), env)
             try:
                 ended: Ended | None = self._start(task, command, place, env)
             except KeyboardInterrupt:
                 ended = None
+            finished = _clock.now()
             report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
-        return _Course(started=started, finished=_clock.now(), ended=ended, report=report)
+            violations = where.leave(succeeded=ended is not None and ended.status == 0)
+            return _Course(
+                started=started,
+                finished=finished,
+                ended=ended,
+                report=report,
+                isolation=where.isolation,
+                violations=violations,
+                linked=where.linked,
+            )
 
     def _start(self, task: Task, command: Command, place: _Place, env: Mapping[str, str]) -> Ended:
         log = place.root / task.log
-        if command.kind == "shell":
+        if command.kind in ("shell", "program"):
             return self._shells.run(command, cwd=place.root, env=env, log=log)
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
@@ -200,17 +231,18 @@ class _Node:
         )
 
     def _variables(
-        self, task: Task, environment: RealisedEnvironment, reports: Path
+        self, task: Task, environment: RealisedEnvironment, where: Host | Room
     ) -> dict[str, str]:
         """Return the job's process environment."""
-        env = environment.variables(self._environ)
+        env = environment.variables(where.environ)
         env.setdefault("PYTHONHASHSEED", "0")
         env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
         env.update(task.variables)
         env.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
         if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
             env["CUDA_VISIBLE_DEVICES"] = gpus
-        env.update(_tmpdir_variables(task.command))
+        if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
+            env.update(dict.fromkeys(_TMPDIR_VARIABLES, where.tmpdir))
         first = task.members[0]
         description = {
             "id": first.id,
@@ -221,7 +253,7 @@ class _Node:
             "threads": task.threads,
         }
         env["REPRO_JOB"] = json.dumps(description)
-        env["REPRO_METRICS"] = str(reports)
+        env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
         return env
 
     def _write(
@@ -299,7 +331,21 @@ def _record(task: Task, item: _Prepared, place: _Place, course: _Course) -> JobR
         tags=redact.json(dict(report.tags)),
         integrity=(*_changed(place.root, item), *report.problems),
         group=task.group,
+        isolation=course.isolation,
+        violations=course.violations,
     )
+
+
+def _refresh(item: _Prepared, place: _Place, linked: tuple[str, ...]) -> None:
+    """Keep the digests of inputs whose change time is ours, if nothing else changed."""
+    if not linked:
+        return
+    moved = set(linked)
+    now = _stamps(place.root, item.spec.inputs)
+    for file in item.spec.inputs:
+        path = os.path.normpath(place.root / file.path)
+        if path in moved and file.digest and now.get(file.path) == item.stamps.get(file.path):
+            place.cache.refresh(place.root / file.path, file.digest, file.size)
 
 
 def _observed(files: tuple[FileRecord, ...], place: _Place) -> tuple[FileRecord, ...]:
@@ -324,32 +370,15 @@ def _job_environ() -> dict[str, str]:
     }
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a private directory for what passes between this process and its job."""
-    with tempfile.TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
-
-
-def _tmpdir_variables(command: Command) -> dict[str, str]:
-    """Return what Snakemake sets for a job with the resource ``tmpdir``."""
-    if not command.tmpdir_wanted:
-        return {}
-    tmpdir = command.tmpdir or tempfile.gettempdir()
-    Path(tmpdir).mkdir(parents=True, exist_ok=True)
-    return dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), tmpdir)
-
-
-def _localise(command: Command, env: Mapping[str, str], scratch: Path) -> Command:
-    """Put this node's temporary directory into a shell text, and a long text into a file."""
+def _localise(command: Command, where: Host | Room) -> Command:
+    """Put the job's temporary directory into a shell text, and a long text into a file."""
     if command.kind != "shell":
         return command
-    tmpdir = env.get("TMPDIR") or tempfile.gettempdir()
-    text = shelltext.fill(command.text or "", tmpdir)
+    text = shelltext.fill(command.text or "", where.tmpdir)
     if len(text.replace("'", r"'\''")) + 2 > _MAX_COMMAND:
-        script = scratch / "script.sh"
-        script.write_text(text + "\n")
-        text = f'"{command.executable}" "{script}"'
+        here, there = where.shared
+        (here / _SCRIPT).write_text(text + "\n")
+        text = f'"{command.executable}" "{there}/{_SCRIPT}"'
     return dataclasses.replace(command, text=text)
 
 

@@ -1,0 +1,173 @@
+"""The system files of hermetic jobs: the node's own, or an unpacked root file system."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from pathlib import Path
+
+from snakemake_repro.backends.files import hash_file, observe
+from snakemake_repro.backends.statcache import StatCache
+from snakemake_repro.errors import IsolationError
+from snakemake_repro.logic.sandbox import Mount, lies_in
+from snakemake_repro.records import BaseSystem, FileKind
+
+_SYSTEM = ("/usr", "/nix/store", "/gnu/store")
+_ALIASES = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_SETTINGS = (
+    "alternatives",
+    "ca-certificates",
+    "crypto-policies",
+    "fonts",
+    "java-11-openjdk",
+    "java-17-openjdk",
+    "java-21-openjdk",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "mime.types",
+    "perl",
+    "pki",
+    "protocols",
+    "R",
+    "services",
+    "ssl",
+)
+"""What programs of a distribution need of ``/etc``; none of it is about this machine."""
+
+_NAMES = ("resolv.conf", "hosts", "nsswitch.conf")
+"""Likewise for jobs that may use the network."""
+
+_NOT_FILES = frozenset(("dev", "proc", "run", "sys", "tmp"))
+_PACKAGE_LISTS = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed")
+_USER = "job"
+_CACHE = "base.statcache"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """System files as a job sees them.
+
+    Attributes:
+        mounts: All read-only.
+        symlinks: Paths with the texts of the links there.
+    """
+
+    record: BaseSystem
+    mounts: tuple[Mount, ...]
+    symlinks: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """What of it is a directory."""
+        return tuple(m.target for m in self.mounts if Path(m.source).is_dir())
+
+    def has_room_for(self, path: str) -> bool:
+        """Tell whether something can be mounted at a path: what is read-only must have it."""
+        holders = [m for m in self.mounts if lies_in(path, m.target)]
+        return all(Path(m.source + path[len(m.target) :]).exists() for m in holders)
+
+
+@functools.lru_cache(maxsize=4)
+def base_system(directory: str | None, store: Path) -> Base:
+    """Return the system files that jobs are to see.
+
+    Args:
+        directory: An unpacked root file system, or ``None`` for the node's own.
+        store: Where this node remembers the digests of files.
+
+    Raises:
+        IsolationError: The directory holds no root file system.
+        StorageError: Part of it cannot be read.
+    """
+    return _host() if directory is None else _unpacked(Path(directory), store)
+
+
+def write_identity(directory: Path, *, uid: int, home: str) -> tuple[Mount, ...]:
+    """Write the few files of ``/etc`` by which a system knows its user and itself."""
+    shell = "/bin/sh"
+    texts = {
+        "passwd": f"{_USER}:x:{uid}:{uid}:{_USER}:{home}:{shell}\n",
+        "group": f"{_USER}:x:{uid}:\n",
+        "hosts": f"127.0.0.1 localhost {_USER}\n::1 localhost\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    }
+    directory.mkdir()
+    mounts = []
+    for name, text in texts.items():
+        (directory / name).write_text(text)
+        mounts.append(Mount(source=str(directory / name), target=f"/etc/{name}"))
+    return tuple(mounts)
+
+
+def name_service() -> tuple[Mount, ...]:
+    """Return what a job needs to find other hosts by name, as this node has it."""
+    paths = [f"/etc/{name}" for name in _NAMES]
+    return tuple(Mount(source=p, target=p) for p in paths if Path(p).exists())
+
+
+def _host() -> Base:
+    shown = [path for path in _SYSTEM if Path(path).is_dir()]
+    symlinks = []
+    for alias in _ALIASES:
+        if Path(alias).is_symlink():
+            symlinks.append((alias, os.readlink(alias)))  # noqa: PTH115 - the text as it stands
+        elif Path(alias).is_dir():
+            shown.append(alias)
+    shown += [f"/etc/{name}" for name in _SETTINGS if Path("/etc", name).exists()]
+    packages = next((Path(path) for path in _PACKAGE_LISTS if Path(path).is_file()), None)
+    return Base(
+        record=BaseSystem(
+            kind="host",
+            name=_system_name(Path("/")),
+            digest=None if packages is None else hash_file(packages)[0],
+        ),
+        mounts=tuple(Mount(source=path, target=path) for path in shown),
+        symlinks=tuple(symlinks),
+    )
+
+
+def _unpacked(directory: Path, store: Path) -> Base:
+    if not (directory / "bin" / "sh").exists() and not (directory / "usr" / "bin" / "sh").exists():
+        raise IsolationError(
+            f"{directory} is no root file system: expected bin/sh in it",
+            hint="Name a directory with an unpacked root file system with --ray-base, or leave "
+            "it away for the node's own system files.",
+        )
+    store.mkdir(parents=True, exist_ok=True)
+    cache = StatCache.load(store / _CACHE)
+    seen = observe(directory, root=Path("/"), cache=cache)
+    cache.save(store / _CACHE)
+    mounts, symlinks = [], []
+    for entry in sorted(directory.iterdir()):
+        if entry.name in _NOT_FILES:
+            continue
+        if entry.is_symlink():
+            symlinks.append((f"/{entry.name}", os.readlink(entry)))  # noqa: PTH115
+        else:
+            mounts.append(Mount(source=str(entry), target=f"/{entry.name}"))
+    return Base(
+        record=BaseSystem(
+            kind="directory",
+            name=_system_name(directory),
+            path=str(directory),
+            digest=seen.digest,
+            pinned=seen.kind is FileKind.DIRECTORY,
+        ),
+        mounts=tuple(mounts),
+        symlinks=tuple(symlinks),
+    )
+
+
+def _system_name(root: Path) -> str:
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            lines = (root / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            key, _, value = line.partition("=")
+            if key == "PRETTY_NAME":
+                return value.strip("\"'")
+    return "unknown"

@@ -1,0 +1,239 @@
+"""What surrounds a job on its node: the host as it is, or a room with what its rule declares."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from snakemake_repro.backends.basesystem import Base, base_system, name_service, write_identity
+from snakemake_repro.backends.bubblewrap import USER_ID, View, command_line, probe, version
+from snakemake_repro.backends.environments.store import default_root
+from snakemake_repro.backends.staging import Stage, discard, staged
+from snakemake_repro.errors import IsolationError
+from snakemake_repro.interfaces import RealisedEnvironment
+from snakemake_repro.logic.sandbox import Mount, Sandbox, lies_in, plan
+from snakemake_repro.records import EnvironmentKind, Isolation
+from snakemake_repro.records.tasks import Command, IsolationRequest, Task
+
+STAGE_ROOT = ".snakemake/ray/stage"
+"""Where files are staged: on the file system of the working directory."""
+
+_PRIVATE = "/run/repro"
+_BESIDE = "/run/repro-inputs"
+_HOME = "/run/home"
+_TMP = "/tmp"  # noqa: S108 - the job's own
+_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_FIXED = {
+    "HOME": _HOME,
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "LOGNAME": "job",
+    "TZ": "UTC",
+    "USER": "job",
+}
+_CLOSED = (
+    "files",
+    "network",
+    "processes",
+    "variables",
+    "user",
+    "host name",
+    "locale",
+    "time zone",
+    "umask",
+)
+
+
+class Host:
+    """The node as it is.
+
+    Attributes:
+        environ: The variables that the job's environment starts from.
+        tmpdir: The job's directory for temporary files.
+        shared: What passes between this process and the job, here and as the job sees it.
+    """
+
+    isolation: Isolation | None = None
+    linked: tuple[str, ...] = ()
+
+    def __init__(self, environ: Mapping[str, str], command: Command, scratch: Path) -> None:
+        self.environ = environ
+        self.tmpdir = command.tmpdir or tempfile.gettempdir()
+        self.shared = (scratch, str(scratch))
+        Path(self.tmpdir).mkdir(parents=True, exist_ok=True)
+
+    def enter(self, command: Command, env: Mapping[str, str]) -> Command:  # noqa: ARG002
+        """Return the command that runs another one here."""
+        return command
+
+    def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
+        """Keep what the rule declares; return what the job did beyond that, as far as known."""
+        return ()
+
+
+class Room:
+    """A place that shows the job what its rule declares and nothing else; like ``Host``."""
+
+    def __init__(
+        self, task: Task, environment: RealisedEnvironment, base: Base, stage: Stage, scratch: Path
+    ) -> None:
+        assert task.isolation is not None
+        self._task = task
+        self._request = task.isolation
+        self._base = base
+        self._stage = stage
+        self._scratch = scratch
+        self.environ = _closed_variables(environment)
+        self.tmpdir = task.command.tmpdir or _TMP
+        self.shared = (scratch / "shared", _PRIVATE)
+        self.shared[0].mkdir()
+        self.linked = stage.linked
+
+    @property
+    def isolation(self) -> Isolation:
+        """How the job is closed off."""
+        network = self._request.network
+        return Isolation(
+            mode=self._request.mode,
+            means=version(),
+            closed=tuple(name for name in _CLOSED if not (network and name == "network")),
+            open=("clock", "network") if network else ("clock",),
+            base=self._base.record,
+        )
+
+    def enter(self, command: Command, env: Mapping[str, str]) -> Command:
+        """Return the command that runs another one here."""
+        assert command.executable is not None
+        assert command.text is not None
+        own = Mount(source=str(self.shared[0]), target=_PRIVATE, writable=True)
+        view = View(
+            base=self._base,
+            mounts=(*self._stage.mounts, own, *self._identity()),
+            workdir=self._task.workdir,
+            variables=env,
+            network=self._request.network,
+        )
+        argv = [command.executable, "-c", command.text]
+        line = command_line(view, argv, self._scratch / "arguments")
+        return Command(kind="program", argv=tuple(line))
+
+    def leave(self, *, succeeded: bool) -> tuple[str, ...]:
+        """Keep what the rule declares; return what the job did beyond that."""
+        violations = tuple(
+            f"wrote {_shown(path, self._task.workdir)}, which it does not declare"
+            for path in self._stage.undeclared()
+        )
+        self._stage.promote(outputs=succeeded and not violations)
+        return violations
+
+    def _identity(self) -> tuple[Mount, ...]:
+        names = name_service() if self._request.network else ()
+        taken = {mount.target for mount in names}
+        own = write_identity(self._scratch / "etc", uid=USER_ID, home=_HOME)
+        mounts = (*names, *(mount for mount in own if mount.target not in taken))
+        return tuple(m for m in mounts if self._base.has_room_for(m.target))
+
+
+@contextlib.contextmanager
+def surroundings(
+    task: Task, environment: RealisedEnvironment, environ: Mapping[str, str], store: Path
+) -> Iterator[Host | Room]:
+    """Prepare the place where a task's job runs, and clear it away after.
+
+    Args:
+        task: One that is to be closed off has one member.
+        environment: Realised on this node.
+        environ: This node's variables, for a job that is not closed off.
+        store: The node's store of environments.
+
+    Raises:
+        IsolationError: The job cannot be closed off.
+    """
+    if task.isolation is None:
+        with _scratch() as scratch:
+            yield Host(environ, task.command, scratch)
+        return
+    base = base_system(task.isolation.base, store)
+    probe(base)
+    sandbox = _plan(task, environment, base)
+    place = Path(task.workdir, STAGE_ROOT, task.run_id, task.id)
+    with (
+        _scratch(task.command.tmpdir) as scratch,
+        staged(sandbox, place, scratch, _BESIDE) as stage,
+    ):
+        yield Room(task, environment, base, stage, scratch)
+
+
+def check_isolation(requests: Iterable[IsolationRequest | None], store: Path | None) -> None:
+    """Make sure that this machine can close jobs off as asked, before any runs.
+
+    Raises:
+        IsolationError: It cannot.
+    """
+    for directory in {request.base for request in requests if request is not None}:
+        probe(base_system(directory, store or default_root()))
+
+
+def clear_stages(workdir: Path, run_id: str | None = None) -> None:
+    """Remove what killed jobs left staged; to be called while none of them runs.
+
+    Args:
+        workdir: Of the workflow.
+        run_id: The run whose jobs they are; ``None`` for all.
+    """
+    discard(workdir / STAGE_ROOT / (run_id or ""))
+
+
+def _plan(task: Task, environment: RealisedEnvironment, base: Base) -> Sandbox:
+    [member] = task.members
+    hidden = [
+        path
+        for path in environment.directories
+        if base.record.path and any(path == d or lies_in(path, d) for d in base.directories)
+    ]
+    if hidden:
+        raise IsolationError(
+            f"the environment {environment.record.name} lives in {hidden[0]}, where the base "
+            f"system {base.record.path} has its own files",
+            hint="Use an environment whose interpreter lies elsewhere, or leave --ray-base away.",
+        )
+
+    def absolute(path: str) -> str:
+        return os.path.normpath(Path(task.workdir, path))
+
+    return plan(
+        rule=member.spec.rule,
+        workdir=task.workdir,
+        inputs=[absolute(file.path) for file in member.spec.inputs],
+        outputs=[absolute(file.path) for file in member.spec.outputs],
+        logs=[absolute(path) for path in member.logs],
+        system=base.directories,
+        environment=environment.directories,
+        temporary=(_TMP, _HOME, *([task.command.tmpdir] if task.command.tmpdir else ())),
+    )
+
+
+def _closed_variables(environment: RealisedEnvironment) -> dict[str, str]:
+    """Return what a hermetic job finds in its environment, whoever runs it and where."""
+    own = environment.record.kind is EnvironmentKind.HOST
+    search = f"{Path(sys.prefix, 'bin')}:{_SEARCH_PATH}" if own else _SEARCH_PATH
+    return {**_FIXED, "PATH": search}
+
+
+def _shown(path: str, workdir: str) -> str:
+    return os.path.relpath(path, workdir) if lies_in(path, workdir) else path
+
+
+@contextlib.contextmanager
+def _scratch(directory: str | None = None) -> Iterator[Path]:
+    """Give a private directory for what passes between this process and its job."""
+    if directory is not None:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="repro-", dir=directory, ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)
