@@ -185,7 +185,10 @@ def clear_stages(workdir: Path, run_id: str | None = None) -> None:
         workdir: Of the workflow.
         run_id: The run whose jobs they are; ``None`` for all.
     """
-    discard(workdir / STAGE_ROOT / (run_id or ""))
+    root = workdir / STAGE_ROOT
+    discard(root / (run_id or ""))
+    with contextlib.suppress(OSError):  # another run has its own there
+        root.rmdir()
 
 
 def _plan(task: Task, environment: RealisedEnvironment, base: Base) -> Sandbox:
