@@ -69,6 +69,7 @@ ONLY_IN = {
     "ray": ("snakemake_repro.backends.ray_cluster",),
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git",),
+    "docker": ("snakemake_repro.backends.containers",),
     "uv": ("snakemake_repro.backends.uv",),
     "sqlite3": ("snakemake_repro.backends.index",),
     "fcntl": ("snakemake_repro.backends.environments.flock", "snakemake_repro.backends.index"),
@@ -105,7 +106,7 @@ ONLY_IN = {
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("docker", "rattler", "conda_lock", "tenacity", "networkx")
+NOT_YET = ("rattler", "conda_lock", "tenacity", "networkx")
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {

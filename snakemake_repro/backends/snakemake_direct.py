@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.records import IsolationMode
 from snakemake_repro.records.tasks import IsolationRequest
@@ -57,7 +58,7 @@ class Hermetic:
         try:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
-            raise not_hermetic(job, str(exc)) from exc
+            raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
         return IsolationRequest(
             mode=wanted,
             network=bool(job.output) and all(map(_is_fixed, job.output)),
@@ -107,17 +108,12 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             raise IndirectError(reason)
 
 
-def flags_of(file: Any) -> set[str]:
-    """Return the names of a file's markers (``temp()``, ``ensure()`` and so on)."""
-    return set(getattr(file, "flags", None) or ())
-
-
 def not_hermetic(job: Any, reason: str) -> IsolationError:
-    """Return the refusal of a job that takes the fork tier."""
+    """Return the refusal of a job that nothing here closes off."""
     rules = sorted({member.rule.name for member in (job if job.is_group() else [job])})
     return IsolationError(
-        f"rule {', '.join(rules)} cannot run hermetically: it takes the fork tier "
-        f"({reason}), which this version does not close off",
+        f"rule {', '.join(rules)} cannot run hermetically: {reason}, and that is nothing this "
+        "version can close off",
         hint="Let it run open with `resources: hermetic=False`, or run without --ray-hermetic.",
     )
 

@@ -26,6 +26,7 @@ MOST_SINGLE_FILES = 32
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EROFS, errno.ENOTSUP)
 _OWN = 0o700
+_CODE = frozenset((".bash", ".jl", ".pl", ".py", ".pyi", ".R", ".r", ".Rmd", ".rs", ".sh"))
 _IGNORED = ".snakemake_timestamp"
 
 
@@ -201,6 +202,17 @@ def staged(sandbox: Sandbox, place: Path, scratch: Path, private: str) -> Iterat
         yield stage
     finally:
         stage.remove()
+
+
+def code_beside(script: Path) -> list[str]:
+    """Return the modules and scripts that lie beside a script, for it may use them."""
+    try:
+        entries = sorted(script.parent.iterdir())
+    except OSError:
+        return []
+    packages = [path for path in entries if (path / "__init__.py").is_file()]
+    files = [path for path in entries if path.suffix in _CODE and path.is_file()]
+    return [str(path) for path in (*files, *packages)]
 
 
 def discard(top: Path) -> None:

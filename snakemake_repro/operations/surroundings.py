@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sys
 import tempfile
@@ -11,11 +12,13 @@ from pathlib import Path
 
 from snakemake_repro.backends.basesystem import Base, base_system, name_service, write_identity
 from snakemake_repro.backends.bubblewrap import USER_ID, View, command_line, probe, version
+from snakemake_repro.backends.environments.shim import script_packages, script_search_path
 from snakemake_repro.backends.environments.store import default_root
-from snakemake_repro.backends.staging import Stage, discard, staged
+from snakemake_repro.backends.staging import Stage, code_beside, discard, staged
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.sandbox import Mount, Sandbox, lies_in, plan
+from snakemake_repro.operations.planning import Plan
 from snakemake_repro.records import EnvironmentKind, Isolation
 from snakemake_repro.records.tasks import Command, IsolationRequest, Task
 
@@ -66,10 +69,6 @@ class Host:
         self.shared = (scratch, str(scratch))
         Path(self.tmpdir).mkdir(parents=True, exist_ok=True)
 
-    def enter(self, command: Command, env: Mapping[str, str]) -> Command:  # noqa: ARG002
-        """Return the command that runs another one here."""
-        return command
-
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Keep what the rule declares; return what the job did beyond that, as far as known."""
         return ()
@@ -88,7 +87,7 @@ class Room:
         self._stage = stage
         self._scratch = scratch
         self.environ = _closed_variables(environment)
-        self.tmpdir = task.command.tmpdir or _TMP
+        self.tmpdir = room_tmpdir(task.command)
         self.shared = (scratch / "shared", _PRIVATE)
         self.shared[0].mkdir()
         self.linked = stage.linked
@@ -105,10 +104,8 @@ class Room:
             base=self._base.record,
         )
 
-    def enter(self, command: Command, env: Mapping[str, str]) -> Command:
-        """Return the command that runs another one here."""
-        assert command.executable is not None
-        assert command.text is not None
+    def enter(self, plan: Plan, env: Mapping[str, str]) -> Command:
+        """Return the command that runs a text for a shell here."""
         own = Mount(source=str(self.shared[0]), target=_PRIVATE, writable=True)
         view = View(
             base=self._base,
@@ -117,7 +114,7 @@ class Room:
             variables=env,
             network=self._request.network,
         )
-        argv = [command.executable, "-c", command.text]
+        argv = [plan.shell, "-c", plan.text]
         line = command_line(view, argv, self._scratch / "arguments")
         return Command(kind="program", argv=tuple(line))
 
@@ -138,9 +135,22 @@ class Room:
         return tuple(m for m in mounts if self._base.has_room_for(m.target))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Code:
+    """The files and directories of a script."""
+
+    files: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+
+
 @contextlib.contextmanager
 def surroundings(
-    task: Task, environment: RealisedEnvironment, environ: Mapping[str, str], store: Path
+    task: Task,
+    environment: RealisedEnvironment,
+    *,
+    environ: Mapping[str, str],
+    store: Path,
+    plan: Plan | None,
 ) -> Iterator[Host | Room]:
     """Prepare the place where a task's job runs, and clear it away after.
 
@@ -149,23 +159,29 @@ def surroundings(
         environment: Realised on this node.
         environ: This node's variables, for a job that is not closed off.
         store: The node's store of environments.
+        plan: What is to run there, where that is a script.
 
     Raises:
         IsolationError: The job cannot be closed off.
     """
     if task.isolation is None:
-        with _scratch() as scratch:
+        with scratch_directory() as scratch:
             yield Host(environ, task.command, scratch)
         return
     base = base_system(task.isolation.base, store)
     probe(base)
-    sandbox = _plan(task, environment, base)
+    sandbox = _sandbox(task, environment, base, _code(plan, environment, store))
     place = Path(task.workdir, STAGE_ROOT, task.run_id, task.id)
     with (
-        _scratch(task.command.tmpdir) as scratch,
+        scratch_directory(task.command.tmpdir) as scratch,
         staged(sandbox, place, scratch, _BESIDE) as stage,
     ):
         yield Room(task, environment, base, stage, scratch)
+
+
+def room_tmpdir(command: Command) -> str:
+    """Return the directory for temporary files that a hermetic job is given."""
+    return command.tmpdir or _TMP
 
 
 def check_isolation(requests: Iterable[IsolationRequest | None], store: Path | None) -> None:
@@ -191,11 +207,23 @@ def clear_stages(workdir: Path, run_id: str | None = None) -> None:
         root.rmdir()
 
 
-def _plan(task: Task, environment: RealisedEnvironment, base: Base) -> Sandbox:
+def _code(plan: Plan | None, environment: RealisedEnvironment, store: Path) -> _Code:
+    """Return what a script needs beside its environment."""
+    if plan is None or plan.script is None or plan.source is None:
+        return _Code()
+    files = (str(plan.script), str(plan.source), *code_beside(plan.source))
+    if environment.python is None:
+        return _Code(files=files)
+    packages = script_packages().values()
+    return _Code(files=files, directories=(str(script_search_path(store)), *packages))
+
+
+def _sandbox(task: Task, environment: RealisedEnvironment, base: Base, code: _Code) -> Sandbox:
     [member] = task.members
+    directories = (*environment.directories, *code.directories)
     hidden = [
         path
-        for path in environment.directories
+        for path in directories
         if base.record.path and any(path == d or lies_in(path, d) for d in base.directories)
     ]
     if hidden:
@@ -211,12 +239,12 @@ def _plan(task: Task, environment: RealisedEnvironment, base: Base) -> Sandbox:
     return plan(
         rule=member.spec.rule,
         workdir=task.workdir,
-        inputs=[absolute(file.path) for file in member.spec.inputs],
+        inputs=[*(absolute(file.path) for file in member.spec.inputs), *code.files],
         outputs=[absolute(file.path) for file in member.spec.outputs],
         logs=[absolute(path) for path in member.logs],
         system=base.directories,
-        environment=environment.directories,
-        temporary=(_TMP, _HOME, *([task.command.tmpdir] if task.command.tmpdir else ())),
+        environment=directories,
+        temporary={_TMP, _HOME, absolute(room_tmpdir(task.command))},
     )
 
 
@@ -232,7 +260,7 @@ def _shown(path: str, workdir: str) -> str:
 
 
 @contextlib.contextmanager
-def _scratch(directory: str | None = None) -> Iterator[Path]:
+def scratch_directory(directory: str | None = None) -> Iterator[Path]:
     """Give a private directory for what passes between this process and its job."""
     if directory is not None:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -302,6 +302,46 @@ def test_rules_decide_for_themselves(workspace: Workspace) -> None:
     assert not (workspace.root / "run.txt").exists()
 
 
+def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> None:
+    workspace.write("scripts/work.py", WORK_PY)
+    workspace.write("scripts/helper.py", "VALUE = 'from a module beside the script'\n")
+    workspace.write("scripts/secret.json", "{}")
+    workspace.write("scripts/work.sh", WORK_SH.lstrip())
+    workspace.write("wrap/wrapper.py", "open(snakemake.output[0], 'w').write(snakemake.params.hi)")
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "out/script.txt", "out/bash.txt", "out/wrapped.txt"
+        rule script:
+            input: "Snakefile"
+            output: text="out/script.txt"
+            script: "scripts/work.py"
+        rule bash:
+            input: "out/script.txt"
+            output: "out/bash.txt"
+            script: "scripts/work.sh"
+        rule wrap:
+            input: "out/bash.txt"
+            output: "out/wrapped.txt"
+            params: hi="hi"
+            wrapper: "file:wrap"
+        """,
+    )
+    workspace.ok(*UNTRACED, "--wrapper-prefix", f"file://{workspace.root}/")
+    text = (workspace.root / "out/script.txt").read_text()
+    seen, helper, tmpdir, metrics = text.splitlines()
+    assert seen.split() == ["helper.py", "work.py", "work.sh"]
+    assert helper == "from a module beside the script"
+    assert tmpdir == "/tmp /tmp"
+    assert metrics == "script"
+    assert (workspace.root / "out/bash.txt").read_text() == f"{text}bash\n"
+    assert (workspace.root / "out/wrapped.txt").read_text() == "hi"
+    [metric] = workspace.job("script").record.metrics
+    assert (metric.name, metric.value) == ("auc", 0.5)
+    assert list((workspace.root / ".snakemake/scripts").iterdir()) == []
+
+
 def test_a_rule_with_fixed_outputs_may_use_the_network(workspace: Workspace) -> None:
     workspace.write(
         "Snakefile",
@@ -319,6 +359,23 @@ def test_a_rule_with_fixed_outputs_may_use_the_network(workspace: Workspace) -> 
     assert isolation.open == ("clock", "network")
     assert "network" not in isolation.closed
 
+
+WORK_PY = """
+import helper, os, json, snakemake_repro
+log = snakemake_repro.track(snakemake)
+log.metric("auc", 0.5)
+with open(snakemake.output.text, "w") as f:
+    print(*sorted(n for n in os.listdir("scripts") if n != "__pycache__"), file=f)
+    print(helper.VALUE, file=f)
+    print(snakemake.resources.tmpdir, os.environ["TMPDIR"], file=f)
+    print(json.loads(os.environ["REPRO_JOB"])["rule"], file=f)
+"""
+
+WORK_SH = """
+#!/bin/bash
+cat "${snakemake_input[0]}" > "${snakemake_output[0]}"
+echo "${snakemake[rule]}" >> "${snakemake_output[0]}"
+"""
 
 SLEEPER = """
 rule sleep:
