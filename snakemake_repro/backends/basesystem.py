@@ -65,8 +65,15 @@ class Base:
 
     def has_room_for(self, path: str) -> bool:
         """Tell whether something can be mounted at a path: what is read-only must have it."""
+        return all(Path(place).exists() for place in self._sources(path))
+
+    def has(self, path: str) -> bool:
+        """Tell whether the system has a file."""
+        return any(Path(place).exists() for place in self._sources(path))
+
+    def _sources(self, path: str) -> list[str]:
         holders = [m for m in self.mounts if lies_in(path, m.target)]
-        return all(Path(m.source + path[len(m.target) :]).exists() for m in holders)
+        return [m.source + path[len(m.target) :] for m in holders]
 
 
 @functools.lru_cache(maxsize=4)

@@ -88,16 +88,7 @@ def probe(base: Base) -> None:
         IsolationError: They cannot; the message says what is missing.
     """
     view = View(base=base, mounts=(), workdir="/", variables={})
-    try:
-        done = subprocess.run(
-            [bubblewrap(), *arguments(view), "--", "/bin/sh", "-c", ":"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PROBE_S,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise IsolationError(f"bubblewrap did not start within {_PROBE_S} s") from exc
+    done = starts(view, ["/bin/sh", "-c", ":"])
     if done.returncode == 0:
         return
     said = done.stderr.strip().removeprefix("bwrap: ") or f"exit status {done.returncode}"
@@ -105,6 +96,24 @@ def probe(base: Base) -> None:
         f"hermetic jobs cannot run on this node: bubblewrap says: {said}",
         hint=next((hint for word, hint in _HINTS.items() if word in said), None),
     )
+
+
+def starts(view: View, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program in a view, to see whether it starts there.
+
+    Raises:
+        IsolationError: Bubblewrap is not there, or does not answer.
+    """
+    try:
+        return subprocess.run(
+            [bubblewrap(), *arguments(view), "--", *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PROBE_S,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise IsolationError(f"bubblewrap did not start within {_PROBE_S} s") from exc
 
 
 def command_line(view: View, argv: Sequence[str], file: Path) -> list[str]:
@@ -131,13 +140,12 @@ def arguments(view: View) -> list[str]:
         *("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", HOSTNAME),
         *("--die-with-parent", "--new-session", "--clearenv"),
     ]
-    if not view.network:
+    if not view.network and not view.everything:
         options.append("--unshare-net")
     for name, value in view.variables.items():
         options += ["--setenv", name, value]
     if view.everything:
-        options += ["--unshare-user", "--bind", "/", "/", "--dev-bind", "/dev", "/dev"]
-        options += ["--proc", "/proc"]
+        options += ["--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"]
     else:
         options += ["--unshare-user", "--uid", str(USER_ID), "--gid", str(USER_ID)]
         options += _closed(view)

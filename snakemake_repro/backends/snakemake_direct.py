@@ -120,5 +120,5 @@ def not_hermetic(job: Any, reason: str) -> IsolationError:
 
 def _is_fixed(file: Any) -> bool:
     """Tell whether ``ensure()`` fixes the content of an output."""
-    flags = getattr(file, "flags", None) or {}
-    return bool((flags.get("ensure") or {}).get("sha256"))
+    ensured = (getattr(file, "flags", None) or {}).get("ensure") or {}
+    return ensured.get("checksum_algorithm") == "sha256" and bool(ensured.get("checksum"))

@@ -117,13 +117,13 @@ def plan(
         )
     kinds.setdefault(workdir, ZoneKind.INPUTS)
     base = set(system)
-    shown = _outermost((*base, *environment))
+    shown = base | {path for path in environment if _innermost(path, base) is None}
     places = {*kinds, *shown}
     left = []
     for path in asked:
         holder = _innermost(path, places)
         if holder in shown and holder not in kinds:
-            continue
+            continue  # it is seen anyway
         left.append(path)
         kinds.setdefault(_zone_for(path, holder, kinds), ZoneKind.INPUTS)
     kinds.pop("/", None)  # what lies in the root itself is shown there file by file
@@ -162,19 +162,11 @@ def _zone_for(path: str, holder: str | None, kinds: dict[str, ZoneKind]) -> str:
 
 
 def _innermost(path: str, places: Iterable[str]) -> str | None:
-    return max((p for p in _parents(path) if p in places), key=depth, default=None)
+    return max((p for p in parents(path) if p in places), key=depth, default=None)
 
 
-def _parents(path: str) -> Iterator[str]:
+def parents(path: str) -> Iterator[str]:
+    """Yield the directories that an absolute path lies in, the nearest first."""
     while path != "/":
         path = dirname(path)
         yield path
-
-
-def _outermost(directories: Iterable[str]) -> set[str]:
-    """Return the directories that lie in none of the others."""
-    found: set[str] = set()
-    for path in sorted(set(directories), key=depth):
-        if not any(lies_in(path, outer) for outer in found):
-            found.add(path)
-    return found

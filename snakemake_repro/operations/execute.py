@@ -28,10 +28,10 @@ from snakemake_repro.logic import metrics, shelltext
 from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
 from snakemake_repro.operations.planning import Plan, plan_call
+from snakemake_repro.operations.rooms import room_tmpdir
 from snakemake_repro.operations.surroundings import (
     Host,
-    Room,
-    room_tmpdir,
+    Surroundings,
     scratch_directory,
     surroundings,
 )
@@ -123,6 +123,7 @@ class _Node:
             jobs=records,
             environment=place.environment.record,
             error=course.error,
+            hint=course.hint,
             tail=_tail(place.root / task.log) if course.error else None,
             known=place.cache.to_json(),
         )
@@ -149,7 +150,7 @@ class _Node:
         if isinstance(plan, Ended):
             report = metrics.parse([], now_ms=0)
             return Course(started=started, finished=_clock.now(), ended=plan, report=report)
-        where: Host | Room
+        where: Surroundings
         try:
             with surroundings(
                 task, place.environment, environ=self._environ, store=place.store, plan=plan
@@ -191,7 +192,7 @@ class _Node:
                 search_path=None if python is None else script_search_path(place.store),
             )
 
-    def _start(self, task: Task, place: Place, plan: Plan | None, where: Host | Room) -> Ended:
+    def _start(self, task: Task, place: Place, plan: Plan | None, where: Surroundings) -> Ended:
         log = place.root / task.log
         env = self._variables(task, place.environment, where)
         if isinstance(place.environment, ContainerEnvironment):
@@ -200,7 +201,7 @@ class _Node:
             command = _localise(task.command, where)
             return self._containers.run(task, command, place.environment, env=env, scratch=scratch)
         command = _localise(task.command, where)
-        if isinstance(where, Room):
+        if not isinstance(where, Host):
             if plan is None:
                 plan = Plan(text=command.text or "", shell=command.executable or "sh")
             command = where.enter(plan, env)
@@ -217,7 +218,7 @@ class _Node:
         )
 
     def _variables(
-        self, task: Task, environment: RealisedEnvironment, where: Host | Room
+        self, task: Task, environment: RealisedEnvironment, where: Surroundings
     ) -> dict[str, str]:
         """Return the job's process environment."""
         env = environment.variables(where.environ)
@@ -283,7 +284,7 @@ def _job_environ() -> dict[str, str]:
     }
 
 
-def _localise(command: Command, where: Host | Room) -> Command:
+def _localise(command: Command, where: Surroundings) -> Command:
     """Put the job's temporary directory into a shell text, and a long text into a file."""
     if command.kind != "shell":
         return command

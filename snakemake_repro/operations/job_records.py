@@ -85,6 +85,21 @@ class Course:
             said.append(f"it {self.violations[0]}" + (f" (and {more} more)" if more else ""))
         return "; ".join(said) or None
 
+    @property
+    def hint(self) -> str | None:
+        """What may help where the failure itself does not say it."""
+        closed = self.isolation
+        if closed is None or self.error is None or closed.mode is not IsolationMode.ENFORCE:
+            return None
+        if self.violations:
+            return "Declare it, or let the rule run open with `resources: hermetic=False`."
+        if closed.traced is not None:
+            return None
+        return (
+            "The job ran hermetically: what its rule does not declare is not there. With strace "
+            "on the nodes and without `--ray-hermetic-trace off`, undeclared reads are named."
+        )
+
 
 def prepare(task: Task, member: Member, place: Place) -> Prepared:
     """Complete a member's spec with the digests of its inputs and its environment."""

@@ -5,50 +5,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
-from snakemake_repro.backends.basesystem import Base, base_system, name_service, write_identity
-from snakemake_repro.backends.bubblewrap import USER_ID, View, command_line, probe, version
+from snakemake_repro.backends.basesystem import Base, base_system
+from snakemake_repro.backends.bubblewrap import probe
 from snakemake_repro.backends.environments.shim import script_packages, script_search_path
 from snakemake_repro.backends.environments.store import default_root
-from snakemake_repro.backends.staging import Stage, code_beside, discard, staged
+from snakemake_repro.backends.staging import code_beside, discard, staged
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
-from snakemake_repro.logic.sandbox import Mount, Sandbox, lies_in, plan
+from snakemake_repro.logic.sandbox import Sandbox, lies_in, plan
 from snakemake_repro.operations.planning import Plan
-from snakemake_repro.records import EnvironmentKind, Isolation
+from snakemake_repro.operations.rooms import BESIDE, HOME, TMP, Room, Window, room_tmpdir
+from snakemake_repro.records import Isolation, IsolationMode
 from snakemake_repro.records.tasks import Command, IsolationRequest, Task
 
 STAGE_ROOT = ".snakemake/ray/stage"
 """Where files are staged: on the file system of the working directory."""
-
-_PRIVATE = "/run/repro"
-_BESIDE = "/run/repro-inputs"
-_HOME = "/run/home"
-_TMP = "/tmp"  # noqa: S108 - the job's own
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_FIXED = {
-    "HOME": _HOME,
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "LOGNAME": "job",
-    "TZ": "UTC",
-    "USER": "job",
-}
-_CLOSED = (
-    "files",
-    "network",
-    "processes",
-    "variables",
-    "user",
-    "host name",
-    "locale",
-    "time zone",
-    "umask",
-)
 
 
 class Host:
@@ -74,65 +50,7 @@ class Host:
         return ()
 
 
-class Room:
-    """A place that shows the job what its rule declares and nothing else; like ``Host``."""
-
-    def __init__(
-        self, task: Task, environment: RealisedEnvironment, base: Base, stage: Stage, scratch: Path
-    ) -> None:
-        assert task.isolation is not None
-        self._task = task
-        self._request = task.isolation
-        self._base = base
-        self._stage = stage
-        self._scratch = scratch
-        self.environ = _closed_variables(environment)
-        self.tmpdir = room_tmpdir(task.command)
-        self.shared = (scratch / "shared", _PRIVATE)
-        self.shared[0].mkdir()
-        self.linked = stage.linked
-
-    @property
-    def isolation(self) -> Isolation:
-        """How the job is closed off."""
-        network = self._request.network
-        return Isolation(
-            mode=self._request.mode,
-            means=version(),
-            closed=tuple(name for name in _CLOSED if not (network and name == "network")),
-            open=("clock", "network") if network else ("clock",),
-            base=self._base.record,
-        )
-
-    def enter(self, plan: Plan, env: Mapping[str, str]) -> Command:
-        """Return the command that runs a text for a shell here."""
-        own = Mount(source=str(self.shared[0]), target=_PRIVATE, writable=True)
-        view = View(
-            base=self._base,
-            mounts=(*self._stage.mounts, own, *self._identity()),
-            workdir=self._task.workdir,
-            variables=env,
-            network=self._request.network,
-        )
-        argv = [plan.shell, "-c", plan.text]
-        line = command_line(view, argv, self._scratch / "arguments")
-        return Command(kind="program", argv=tuple(line))
-
-    def leave(self, *, succeeded: bool) -> tuple[str, ...]:
-        """Keep what the rule declares; return what the job did beyond that."""
-        violations = tuple(
-            f"wrote {_shown(path, self._task.workdir)}, which it does not declare"
-            for path in self._stage.undeclared()
-        )
-        self._stage.promote(outputs=succeeded and not violations)
-        return violations
-
-    def _identity(self) -> tuple[Mount, ...]:
-        names = name_service() if self._request.network else ()
-        taken = {mount.target for mount in names}
-        own = write_identity(self._scratch / "etc", uid=USER_ID, home=_HOME)
-        mounts = (*names, *(mount for mount in own if mount.target not in taken))
-        return tuple(m for m in mounts if self._base.has_room_for(m.target))
+Surroundings: TypeAlias = Host | Room | Window
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +69,7 @@ def surroundings(
     environ: Mapping[str, str],
     store: Path,
     plan: Plan | None,
-) -> Iterator[Host | Room]:
+) -> Iterator[Surroundings]:
     """Prepare the place where a task's job runs, and clear it away after.
 
     Args:
@@ -168,20 +86,20 @@ def surroundings(
         with scratch_directory() as scratch:
             yield Host(environ, task.command, scratch)
         return
-    base = base_system(task.isolation.base, store)
+    watched = task.isolation.mode is IsolationMode.REPORT
+    base = base_system(None if watched else task.isolation.base, store)
     probe(base)
     sandbox = _sandbox(task, environment, base, _code(plan, environment, store))
+    if watched:
+        with scratch_directory(task.command.tmpdir) as scratch:
+            yield Window(task, environment, base=base, sandbox=sandbox, scratch=scratch)
+        return
     place = Path(task.workdir, STAGE_ROOT, task.run_id, task.id)
     with (
         scratch_directory(task.command.tmpdir) as scratch,
-        staged(sandbox, place, scratch, _BESIDE) as stage,
+        staged(sandbox, place, scratch, BESIDE) as stage,
     ):
-        yield Room(task, environment, base, stage, scratch)
-
-
-def room_tmpdir(command: Command) -> str:
-    """Return the directory for temporary files that a hermetic job is given."""
-    return command.tmpdir or _TMP
+        yield Room(task, environment, base=base, sandbox=sandbox, stage=stage, scratch=scratch)
 
 
 def check_isolation(requests: Iterable[IsolationRequest | None], store: Path | None) -> None:
@@ -244,19 +162,8 @@ def _sandbox(task: Task, environment: RealisedEnvironment, base: Base, code: _Co
         logs=[absolute(path) for path in member.logs],
         system=base.directories,
         environment=directories,
-        temporary={_TMP, _HOME, absolute(room_tmpdir(task.command))},
+        temporary={HOME, TMP, absolute(room_tmpdir(task.command)), tempfile.gettempdir()},
     )
-
-
-def _closed_variables(environment: RealisedEnvironment) -> dict[str, str]:
-    """Return what a hermetic job finds in its environment, whoever runs it and where."""
-    own = environment.record.kind is EnvironmentKind.HOST
-    search = f"{Path(sys.prefix, 'bin')}:{_SEARCH_PATH}" if own else _SEARCH_PATH
-    return {**_FIXED, "PATH": search}
-
-
-def _shown(path: str, workdir: str) -> str:
-    return os.path.relpath(path, workdir) if lies_in(path, workdir) else path
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -307,6 +308,7 @@ def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> No
     workspace.write("scripts/helper.py", "VALUE = 'from a module beside the script'\n")
     workspace.write("scripts/secret.json", "{}")
     workspace.write("scripts/work.sh", WORK_SH.lstrip())
+    workspace.write("wrap/environment.yaml", "channels: []\ndependencies: []\n")
     workspace.write("wrap/wrapper.py", "open(snakemake.output[0], 'w').write(snakemake.params.hi)")
     workspace.write(
         "Snakefile",
@@ -325,10 +327,11 @@ def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> No
             input: "out/bash.txt"
             output: "out/wrapped.txt"
             params: hi="hi"
-            wrapper: "file:wrap"
+            wrapper: "wrap"
         """,
     )
-    workspace.ok(*UNTRACED, "--wrapper-prefix", f"file://{workspace.root}/")
+    prefix = f"file://{workspace.root}/"
+    workspace.ok(*UNTRACED, "--ray-environments", "host", "--wrapper-prefix", prefix)
     text = (workspace.root / "out/script.txt").read_text()
     seen, helper, tmpdir, metrics = text.splitlines()
     assert seen.split() == ["helper.py", "work.py", "work.sh"]
@@ -362,8 +365,8 @@ def test_a_rule_with_fixed_outputs_may_use_the_network(workspace: Workspace) -> 
 
 WORK_PY = """
 import helper, os, json, snakemake_repro
-log = snakemake_repro.track(snakemake)
-log.metric("auc", 0.5)
+with snakemake_repro.track(snakemake) as run:
+    run.log_metric("auc", 0.5)
 with open(snakemake.output.text, "w") as f:
     print(*sorted(n for n in os.listdir("scripts") if n != "__pycache__"), file=f)
     print(helper.VALUE, file=f)
@@ -423,3 +426,90 @@ def test_a_killed_worker_leaves_no_process_and_its_job_is_repeated(lonely: Works
     assert process.returncode == 0, output
     assert lonely.jobs("sleep")[-1].record.resubmission == 1
     assert _nothing_is_left(lonely)
+
+
+TRACED = ("--ray-hermetic", "enforce")
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+@needs_strace
+def test_what_a_job_wanted_is_named(workspace: Workspace) -> None:
+    workspace.write("config/extra.yaml", "a: 1\n")
+    workspace.write("in.txt", "in\n")
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "out/train.txt", "out/tolerant.txt", "out/writer.txt", "out/quiet.txt"
+        rule train:
+            output: "out/train.txt"
+            shell: "cat config/extra.yaml > {output}"
+        rule tolerant:
+            output: "out/tolerant.txt"
+            shell: "test -e config/extra.yaml || touch {output}"
+        rule writer:
+            input: "in.txt"
+            output: "out/writer.txt"
+            shell: "(echo > {input}; echo > cache.txt; exec 3<>/dev/tcp/10.1.2.3/443) || touch {output}"
+        rule quiet:
+            input: "in.txt"
+            output: "out/quiet.txt"
+            shell: "cd config || true; python3 -c 'import json; print(open(\\"in.txt\\").read())' > {output}"
+        """,
+    )
+    done = workspace.fails(*TRACED, "--keep-going")
+    read = "read config/extra.yaml, which it does not declare"
+    assert f"the command exited with status 1; it {read}" in done.output
+    assert "Declare it, or let the rule run open with `resources: hermetic=False`." in done.output
+    train, tolerant = workspace.job("train").record, workspace.job("tolerant").record
+    assert train.violations == tolerant.violations == (read,)
+    assert (tolerant.exit_code, tolerant.status) == (0, JobStatus.FAILED)
+    assert workspace.job("writer").record.violations == (
+        "tried to write in.txt, which it does not declare",
+        "tried to write cache.txt, which it does not declare",
+        "tried to reach 10.1.2.3, port 443",
+    )
+    quiet = workspace.job("quiet").record
+    assert (quiet.violations, quiet.status) == ((), JobStatus.SUCCEEDED)
+    assert quiet.isolation is not None
+    assert (quiet.isolation.traced or "").startswith("strace ")
+    assert quiet.use is not None
+    assert quiet.use.max_rss_mb > 5
+
+
+@needs_strace
+def test_a_report_lets_jobs_be_and_names_what_they_did(workspace: Workspace) -> None:
+    workspace.write("config/extra.yaml", "a: 1\n")
+    workspace.write("scripts/helper.py", "VALUE = 1\n")
+    workspace.write(
+        "scripts/work.py",
+        """
+        import helper
+        open(snakemake.output[0], "w").write(open("config/extra.yaml").read())
+        """,
+    )
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "out/train.txt", "out/script.txt"
+        rule train:
+            output: "out/train.txt"
+            shell: "cat config/extra.yaml > {output}; cp {output} out/more.txt; mktemp; date +%Z"
+        rule script:
+            output: "out/script.txt"
+            script: "scripts/work.py"
+        """,
+    )
+    workspace.ok("--ray-hermetic", "report")
+    train, script = workspace.job("train").record, workspace.job("script").record
+    assert train.violations == (
+        "read config/extra.yaml, which it does not declare",
+        "wrote out/more.txt, which it does not declare",
+    )
+    assert script.violations == ("read config/extra.yaml, which it does not declare",)
+    assert (workspace.root / "out/more.txt").read_text() == "a: 1\n"
+    assert train.isolation is not None
+    assert train.isolation.mode is IsolationMode.REPORT
+    assert "files" in train.isolation.open
+    assert "variables" in train.isolation.closed
