@@ -87,6 +87,7 @@ ONLY_IN = {
         "snakemake_repro.backends.bubblewrap",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
+        "snakemake_repro.backends.tracing",
         "snakemake_repro.backends.uv",
         # it starts itself; and Snakemake raises `CalledProcessError` in the agent's forks
         "snakemake_repro.recorder",
