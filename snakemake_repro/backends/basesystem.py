@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from snakemake_repro.backends.files import hash_file, observe
+from snakemake_repro.backends.settingsfiles import settings_directory, stamps
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.sandbox import Mount, lies_in
@@ -36,12 +37,8 @@ _SETTINGS = (
 )
 """What programs of a distribution need of ``/etc``; none of it is about this machine."""
 
-_NAMES = ("resolv.conf", "hosts", "nsswitch.conf")
-"""Likewise for jobs that may use the network."""
-
 _NOT_FILES = frozenset(("dev", "proc", "run", "sys", "tmp"))
 _PACKAGE_LISTS = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed")
-_USER = "job"
 _CACHE = "base.statcache"
 
 
@@ -62,10 +59,6 @@ class Base:
     def directories(self) -> tuple[str, ...]:
         """What of it is a directory."""
         return tuple(m.target for m in self.mounts if Path(m.source).is_dir())
-
-    def has_room_for(self, path: str) -> bool:
-        """Tell whether something can be mounted at a path: what is read-only must have it."""
-        return all(Path(place).exists() for place in self._sources(path))
 
     def has(self, path: str) -> bool:
         """Tell whether the system has a file."""
@@ -88,33 +81,10 @@ def base_system(directory: str | None, store: Path) -> Base:
         IsolationError: The directory holds no root file system.
         StorageError: Part of it cannot be read.
     """
-    return _host() if directory is None else _unpacked(Path(directory), store)
+    return _host(store) if directory is None else _unpacked(Path(directory), store)
 
 
-def write_identity(directory: Path, *, uid: int, home: str) -> tuple[Mount, ...]:
-    """Write the few files of ``/etc`` by which a system knows its user and itself."""
-    shell = "/bin/sh"
-    texts = {
-        "passwd": f"{_USER}:x:{uid}:{uid}:{_USER}:{home}:{shell}\n",
-        "group": f"{_USER}:x:{uid}:\n",
-        "hosts": f"127.0.0.1 localhost {_USER}\n::1 localhost\n",
-        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    }
-    directory.mkdir()
-    mounts = []
-    for name, text in texts.items():
-        (directory / name).write_text(text)
-        mounts.append(Mount(source=str(directory / name), target=f"/etc/{name}"))
-    return tuple(mounts)
-
-
-def name_service() -> tuple[Mount, ...]:
-    """Return what a job needs to find other hosts by name, as this node has it."""
-    paths = [f"/etc/{name}" for name in _NAMES]
-    return tuple(Mount(source=p, target=p) for p in paths if Path(p).exists())
-
-
-def _host() -> Base:
+def _host(store: Path) -> Base:
     shown = [path for path in _SYSTEM if Path(path).is_dir()]
     symlinks = []
     for alias in _ALIASES:
@@ -122,7 +92,8 @@ def _host() -> Base:
             symlinks.append((alias, os.readlink(alias)))  # noqa: PTH115 - the text as it stands
         elif Path(alias).is_dir():
             shown.append(alias)
-    shown += [f"/etc/{name}" for name in _SETTINGS if Path("/etc", name).exists()]
+    settings = [Path("/etc", name) for name in _SETTINGS if Path("/etc", name).exists()]
+    etc = settings_directory(store, settings, stamps(settings))
     packages = next((Path(path) for path in _PACKAGE_LISTS if Path(path).is_file()), None)
     return Base(
         record=BaseSystem(
@@ -130,7 +101,10 @@ def _host() -> Base:
             name=_system_name(Path("/")),
             digest=None if packages is None else hash_file(packages)[0],
         ),
-        mounts=tuple(Mount(source=path, target=path) for path in shown),
+        mounts=(
+            Mount(source=str(etc), target="/etc"),
+            *(Mount(source=path, target=path) for path in shown),
+        ),
         symlinks=tuple(symlinks),
     )
 
@@ -149,6 +123,10 @@ def _unpacked(directory: Path, store: Path) -> Base:
     mounts, symlinks = [], []
     for entry in sorted(directory.iterdir()):
         if entry.name in _NOT_FILES:
+            continue
+        if entry.name == "etc":
+            etc = settings_directory(store, sorted(entry.iterdir()), str(seen.digest))
+            mounts.append(Mount(source=str(etc), target="/etc"))
             continue
         if entry.is_symlink():
             symlinks.append((f"/{entry.name}", os.readlink(entry)))  # noqa: PTH115

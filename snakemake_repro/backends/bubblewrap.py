@@ -10,13 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.basesystem import Base
+from snakemake_repro.backends.settingsfiles import USER_ID
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.sandbox import Mount, depth
 
 HOSTNAME = "job"
-USER_ID = 1000
-"""Of the job as it sees itself, whoever runs it; its files belong to who does."""
-
 _PROBE_S = 30
 _START = 'umask 022; arguments=$1; shift; exec "$@" 3<"$arguments"'
 _HINTS = {

@@ -122,13 +122,15 @@ def kill_rest(*, patience: float = 2.0) -> list[struct_rusage]:
         for pid in rest:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        found = len(uses)
         for pid in rest:
             with contextlib.suppress(ChildProcessError):
                 done, _, use = os.wait4(pid, os.WNOHANG)
                 uses += [use] if done else []
         if time.monotonic() > deadline:
             break
-        time.sleep(0.002)
+        if len(uses) - found < len(rest):
+            time.sleep(0.001)
     return uses
 
 

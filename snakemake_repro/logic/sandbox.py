@@ -126,6 +126,12 @@ def plan(
             continue  # it is seen anyway
         left.append(path)
         kinds.setdefault(_zone_for(path, holder, kinds), ZoneKind.INPUTS)
+    places |= kinds.keys()
+    readable = [
+        path
+        for path in shown - base - kinds.keys()
+        if (holder := _innermost(path, places)) not in shown or holder in kinds
+    ]
     kinds.pop("/", None)  # what lies in the root itself is shown there file by file
     return Sandbox(
         workdir=workdir,
@@ -133,7 +139,7 @@ def plan(
         inputs=tuple(left),
         outputs=tuple(sorted(set(outputs))),
         logs=tuple(sorted(set(logs))),
-        readable=tuple(sorted(shown - base - kinds.keys())),
+        readable=tuple(sorted(readable)),
     )
 
 

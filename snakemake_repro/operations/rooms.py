@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from snakemake_repro.backends.basesystem import Base, name_service, write_identity
-from snakemake_repro.backends.bubblewrap import USER_ID, View, command_line, version
+from snakemake_repro.backends.basesystem import Base
+from snakemake_repro.backends.bubblewrap import View, command_line, version
+from snakemake_repro.backends.settingsfiles import HOME, name_service
 from snakemake_repro.backends.staging import Stage
 from snakemake_repro.backends.tracing import kind_of, lines, tracer, tracer_version
 from snakemake_repro.errors import IsolationError
@@ -21,7 +22,6 @@ from snakemake_repro.records.tasks import Command, Task
 
 _PRIVATE = "/run/repro"
 BESIDE = "/run/repro-inputs"
-HOME = "/run/home"
 TMP = "/tmp"  # noqa: S108 - the job's own
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FIXED = {
@@ -90,9 +90,10 @@ class Room:
     def enter(self, plan: Plan, env: Mapping[str, str]) -> Command:
         """Return the command that runs a text for a shell here."""
         own = Mount(source=str(self.shared[0]), target=_PRIVATE, writable=True)
+        names = name_service() if self._request.network else ()
         view = View(
             base=self._base,
-            mounts=(*self._stage.mounts, own, *self._identity()),
+            mounts=(*self._stage.mounts, own, *names),
             workdir=self._task.workdir,
             variables=env,
             network=self._request.network,
@@ -114,13 +115,6 @@ class Room:
         )
         self._stage.promote(outputs=succeeded and not violations)
         return violations
-
-    def _identity(self) -> tuple[Mount, ...]:
-        names = name_service() if self._request.network else ()
-        taken = {mount.target for mount in names}
-        own = write_identity(self._scratch / "etc", uid=USER_ID, home=HOME)
-        mounts = (*names, *(mount for mount in own if mount.target not in taken))
-        return tuple(m for m in mounts if self._base.has_room_for(m.target))
 
 
 class Window:

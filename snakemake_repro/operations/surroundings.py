@@ -14,12 +14,13 @@ from snakemake_repro.backends.basesystem import Base, base_system
 from snakemake_repro.backends.bubblewrap import probe
 from snakemake_repro.backends.environments.shim import script_packages, script_search_path
 from snakemake_repro.backends.environments.store import default_root
+from snakemake_repro.backends.settingsfiles import HOME
 from snakemake_repro.backends.staging import code_beside, discard, staged
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.sandbox import Sandbox, lies_in, plan
 from snakemake_repro.operations.planning import Plan
-from snakemake_repro.operations.rooms import BESIDE, HOME, TMP, Room, Window, room_tmpdir
+from snakemake_repro.operations.rooms import BESIDE, TMP, Room, Window, room_tmpdir
 from snakemake_repro.records import Isolation, IsolationMode
 from snakemake_repro.records.tasks import Command, IsolationRequest, Task
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import otherusers
 import pytest
+from processes import wait_for, with_environment
 from runs import Workspace
 
 from snakemake_repro.backends.environments.lockfile import lock_path
@@ -72,6 +73,7 @@ def place() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="repro-users-", dir="/tmp"))
     path.chmod(0o755)
     yield path
+    wait_for(lambda: not with_environment(str(path)), what="the end of the delivery to MLflow")
     shutil.rmtree(path)
 
 

@@ -72,7 +72,7 @@ def test_what_the_system_or_the_environment_shows_needs_nothing() -> None:
         environment=["/env", "/env/bin", "/usr/local/python", "/w/.venv", "/w"],
     )
     assert sandbox.inputs == ()
-    assert sandbox.readable == ("/env", "/env/bin", "/w/.venv")
+    assert sandbox.readable == ("/env", "/w/.venv")
 
 
 def test_an_environment_around_the_working_directory_does_not_show_it() -> None:
@@ -80,6 +80,12 @@ def test_an_environment_around_the_working_directory_does_not_show_it() -> None:
     assert sandbox.readable == ("/conda",)
     assert sandbox.inputs == ("/conda/w/a",)
     assert _zones(sandbox)["/conda/w"] is INPUTS
+
+
+def test_an_environment_in_the_working_directory_is_shown_there() -> None:
+    environment = ["/c", "/c/lib", "/c/w/.venv", "/c/w/.venv/lib", "/c/w/pkg"]
+    sandbox = _plan(workdir="/c/w", environment=environment, outputs=["/c/w/out/x"])
+    assert sandbox.readable == ("/c", "/c/w/.venv", "/c/w/pkg")
 
 
 def test_a_directory_that_is_read_and_written_is_refused() -> None:
