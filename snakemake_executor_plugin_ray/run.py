@@ -401,6 +401,12 @@ def _check(settings: ExecutorSettings, workflow: Any) -> None:
                 f"--ray-{flag} is {value!r}: expected one of {', '.join(known)}",
                 hint="`snakemake --help` describes the --ray- flags.",
             )
+    if settings.hermetic == "report" and settings.hermetic_trace == "off":
+        raise UsageError(
+            "--ray-hermetic report needs strace to see what jobs do, and --ray-hermetic-trace is "
+            "off",
+            hint="Leave --ray-hermetic-trace away.",
+        )
     if settings.resubmissions < 0:
         raise UsageError(
             f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",

@@ -7,6 +7,7 @@ from typing import Any
 
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
+from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
 from snakemake_repro.records.tasks import IsolationRequest
 
@@ -59,6 +60,8 @@ class Hermetic:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
             raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
+        if gpus_of(dict(job.resources.items())):
+            raise not_hermetic(job, "it uses a GPU")
         return IsolationRequest(
             mode=wanted,
             network=bool(job.output) and all(map(_is_fixed, job.output)),

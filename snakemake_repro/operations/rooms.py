@@ -135,14 +135,7 @@ class Window:
         self._base = base
         self._sandbox = sandbox
         self._scratch = scratch
-        self._tracer = tracer(base)
-        if not self._tracer:
-            raise IsolationError(
-                "--ray-hermetic report needs strace to see what jobs do, and this node has none "
-                "that works",
-                hint="Install strace; in a container, the engine must allow ptrace. "
-                "`--ray-hermetic enforce` does without.",
-            )
+        self._tracer = needed_tracer(base)
         self.tmpdir = room_tmpdir(task.command)
         self.shared = (scratch, str(scratch))
         home = scratch / "home"
@@ -181,6 +174,21 @@ def closed_variables(environment: RealisedEnvironment, *, home: str) -> dict[str
     own = environment.record.kind is EnvironmentKind.HOST
     search = f"{Path(sys.prefix, 'bin')}:{_SEARCH_PATH}" if own else _SEARCH_PATH
     return {**_FIXED, "HOME": home, "PATH": search}
+
+
+def needed_tracer(base: Base) -> tuple[str, ...]:
+    """Return the command that watches another one.
+
+    Raises:
+        IsolationError: There is none.
+    """
+    if found := tracer(base):
+        return found
+    raise IsolationError(
+        "--ray-hermetic report needs strace to see what jobs do, and this node has none that works",
+        hint="Install strace; in a container, the engine must allow ptrace. "
+        "`--ray-hermetic enforce` does without.",
+    )
 
 
 def room_tmpdir(command: Command) -> str:

@@ -20,7 +20,7 @@ from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.sandbox import Sandbox, lies_in, plan
 from snakemake_repro.operations.planning import Plan
-from snakemake_repro.operations.rooms import BESIDE, TMP, Room, Window, room_tmpdir
+from snakemake_repro.operations.rooms import BESIDE, TMP, Room, Window, needed_tracer, room_tmpdir
 from snakemake_repro.records import Isolation, IsolationMode
 from snakemake_repro.records.tasks import Command, IsolationRequest, Task
 
@@ -109,8 +109,13 @@ def check_isolation(requests: Iterable[IsolationRequest | None], store: Path | N
     Raises:
         IsolationError: It cannot.
     """
-    for directory in {request.base for request in requests if request is not None}:
-        probe(base_system(directory, store or default_root()))
+    asked = {(request.mode, request.base) for request in requests if request is not None}
+    for mode, directory in asked:
+        watched = mode is IsolationMode.REPORT
+        base = base_system(None if watched else directory, store or default_root())
+        probe(base)
+        if watched:
+            needed_tracer(base)
 
 
 def clear_stages(workdir: Path, run_id: str | None = None) -> None:
