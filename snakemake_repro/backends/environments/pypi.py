@@ -11,6 +11,7 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
+from snakemake_repro.backends.environments.host import interpreter_digest
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.environments.installed import check_installed
 from snakemake_repro.backends.uv import run_uv
@@ -107,6 +108,7 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
         name=spec.name,
         platform=place,
         python=python,
+        interpreter=interpreter_digest(),
         source=spec.source,
         lock=spec.lock,
         packages=tuple(
