@@ -2,7 +2,8 @@
 
 ``<root>/<key>`` is an environment, ``<root>/<key>.ok`` says that it is complete. An environment is
 built at its final place (its scripts name it) under a lock that the kernel frees when its holders
-are gone; the ``.ok`` file is written last, and what has none is removed before building anew.
+are gone; the ``.ok`` file is written last, and what has none is removed before building anew. Who
+uses an environment holds ``<root>/<key>.use``, so that nobody removes it meanwhile.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import shutil
 from pathlib import Path
 
 from snakemake_repro.backends.environments import pypi
-from snakemake_repro.backends.environments.flock import locked
+from snakemake_repro.backends.environments.flock import in_use, locked
 from snakemake_repro.backends.environments.host import HostEnvironment
+from snakemake_repro.backends.environments.inventory import DONE, LOCK, USE
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.interfaces import RealisedEnvironment
@@ -53,6 +55,7 @@ class NodeEnvironments:
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._realised: dict[EnvironmentSpec, PypiEnvironment] = {}
+        self._in_use: dict[Path, int] = {}
 
     def realise(self, spec: EnvironmentSpec) -> RealisedEnvironment:
         """Return the environment, building it first if this node does not have it."""
@@ -63,24 +66,40 @@ class NodeEnvironments:
             return known
         record, packages = pypi.plan(spec)
         prefix = self._prefix(record)
-        if not _complete(prefix, record):
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                with locked(prefix.with_suffix(".lock")) as lock:
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            if prefix not in self._in_use:  # before it is looked at: nobody removes it after that
+                self._in_use[prefix] = in_use(prefix.with_suffix(USE))
+            if not _complete(prefix, record):
+                with locked(prefix.with_suffix(LOCK)) as lock:
                     if not _complete(prefix, record):
                         _build(prefix, record, packages, lock)
-            except OSError as exc:
-                raise EnvironmentBuildError(
-                    f"the environment {spec.name} cannot be built below {self._root}: "
-                    f"{exc.strerror or exc}",
-                    hint="Free some space, or name another place with --ray-environment-store."
-                    if exc.errno in _FULL
-                    else "Mend the permissions, or name a directory on a local disk with "
-                    "--ray-environment-store.",
-                ) from exc
+        except OSError as exc:
+            raise EnvironmentBuildError(
+                f"the environment {spec.name} cannot be built below {self._root}: "
+                f"{exc.strerror or exc}",
+                hint="Free some space, or name another place with --ray-environment-store."
+                if exc.errno in _FULL
+                else "Mend the permissions, or name a directory on a local disk with "
+                "--ray-environment-store.",
+            ) from exc
         environment = PypiEnvironment(prefix, record)
         self._realised[spec] = environment
         return environment
+
+    def place(self, spec: EnvironmentSpec) -> Path:
+        """Return where the environment of a lock is on this node, or would be.
+
+        Raises:
+            EnvironmentSpecError: The lock cannot be used.
+            EnvironmentBuildError: It is not made for this node.
+        """
+        return self._prefix(pypi.plan(spec)[0])
+
+    def close(self) -> None:
+        """Say that none of them is used any more; the end of the process says so, too."""
+        while self._in_use:
+            os.close(self._in_use.popitem()[1])
 
     def _prefix(self, record: EnvironmentRecord) -> Path:
         return self._root / record.digest.value[:_KEY_LENGTH]
@@ -90,7 +109,7 @@ def _build(
     prefix: Path, record: EnvironmentRecord, packages: tuple[LockedPackage, ...], lock: int
 ) -> None:
     """Build an environment; the caller holds its lock."""
-    done = prefix.with_suffix(".ok")
+    done = prefix.with_suffix(DONE)
     done.unlink(missing_ok=True)
     _remove(prefix)
     try:
@@ -103,12 +122,12 @@ def _build(
 
 
 def _marked(prefix: Path) -> bool:
-    return prefix.with_suffix(".ok").exists() and pypi.interpreter(prefix).exists()
+    return prefix.with_suffix(DONE).exists() and pypi.interpreter(prefix).exists()
 
 
 def _complete(prefix: Path, record: EnvironmentRecord) -> bool:
     try:
-        done = json.loads(prefix.with_suffix(".ok").read_bytes())
+        done = json.loads(prefix.with_suffix(DONE).read_bytes())
     except (OSError, ValueError):
         return False
     known = done.get("digest") if isinstance(done, dict) else None
