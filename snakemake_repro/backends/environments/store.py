@@ -8,11 +8,13 @@ uses an environment holds ``<root>/<key>.use``, so that nobody removes it meanwh
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from snakemake_repro.backends.environments import pypi
@@ -68,12 +70,11 @@ class NodeEnvironments:
         prefix = self._prefix(record)
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            if prefix not in self._in_use:  # before it is looked at: nobody removes it after that
-                self._in_use[prefix] = in_use(prefix.with_suffix(USE))
-            if not _complete(prefix, record):
-                with locked(prefix.with_suffix(LOCK)) as lock:
-                    if not _complete(prefix, record):
-                        _build(prefix, record, packages, lock)
+            with self._using(prefix):  # before it is looked at: nobody removes it after that
+                if not _complete(prefix, record):
+                    with locked(prefix.with_suffix(LOCK)) as lock:
+                        if not _complete(prefix, record):
+                            _build(prefix, record, packages, lock)
         except OSError as exc:
             raise EnvironmentBuildError(
                 f"the environment {spec.name} cannot be built below {self._root}: "
@@ -100,6 +101,18 @@ class NodeEnvironments:
         """Say that none of them is used any more; the end of the process says so, too."""
         while self._in_use:
             os.close(self._in_use.popitem()[1])
+
+    @contextlib.contextmanager
+    def _using(self, prefix: Path) -> Iterator[None]:
+        """Say that an environment is used, from now on unless it cannot be had."""
+        held = self._in_use.pop(prefix, None)
+        fd = in_use(prefix.with_suffix(USE)) if held is None else held
+        try:
+            yield
+        except BaseException:
+            os.close(fd)
+            raise
+        self._in_use[prefix] = fd
 
     def _prefix(self, record: EnvironmentRecord) -> Path:
         return self._root / record.digest.value[:_KEY_LENGTH]
