@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from snakemake_executor_plugin_ray.settings import (
     ExecutorSettings,
 )
 from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
@@ -30,11 +31,13 @@ from snakemake_repro.backends.snakemake_jobs import (
     tested,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.backends.snakemake_trigger import environment_file, forget_locks
 from snakemake_repro.errors import ClusterError, UsageError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
+from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
@@ -97,6 +100,7 @@ class Run:
                 run_id=self._id,
                 workdir=self._workdir,
                 host_environments=settings.environments == "host",
+                link_scripts=settings.link_scripts,
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),
@@ -138,6 +142,7 @@ class Run:
             return
         self._gateway.start()
         try:
+            self._lock_on_first_use(ours.values())
             for job in ours.values():
                 self._translator.check_environment(job)
         except BaseException:
@@ -281,6 +286,16 @@ class Run:
                 "Snakemake's scheduler takes quadratic time on a DAG this wide; "
                 "`--scheduler firstfit` does not."
             )
+
+    def _lock_on_first_use(self, jobs: Iterable[Any]) -> None:
+        if self._settings.locks == "frozen" or self._settings.environments == "host":
+            return
+        members = [member for job in jobs for member in (job if job.is_group() else [job])]
+        files = [path for path in map(environment_file, members) if path is not None]
+        for locked in lock_on_first_use(files, self._workdir):
+            name = recorded_path(locked.lock, self._workdir)
+            self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")
+        forget_locks()
 
     def _prepare_outputs(self, job: Any) -> None:
         """Do what Snakemake does before it runs a job, except for the temporary directory.

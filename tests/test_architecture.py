@@ -70,6 +70,10 @@ ONLY_IN = {
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git",),
     "uv": ("snakemake_repro.backends.uv",),
+    "rattler": (
+        "snakemake_repro.backends.conda_solve",
+        "snakemake_repro.backends.environments.conda",
+    ),
     "sqlite3": ("snakemake_repro.backends.index",),
     "fcntl": ("snakemake_repro.backends.environments.flock", "snakemake_repro.backends.index"),
     "ctypes": (
@@ -83,6 +87,8 @@ ONLY_IN = {
     ),
     "subprocess": (
         "snakemake_repro.backends.agents",
+        "snakemake_repro.backends.conda_solver",
+        "snakemake_repro.backends.environments.conda",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
         "snakemake_repro.backends.uv",
@@ -104,7 +110,7 @@ ONLY_IN = {
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("docker", "rattler", "conda_lock", "tenacity", "networkx")
+NOT_YET = ("docker", "conda_lock", "tenacity", "networkx")
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {

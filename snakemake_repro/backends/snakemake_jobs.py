@@ -72,6 +72,7 @@ class Settings:
 
     Attributes:
         host_environments: Ignore ``conda:`` and ``container:``, as the user asked explicitly.
+        link_scripts: Run the link scripts of conda packages.
         fork_only: Never use the direct tier.
         variables: Declared environment variables with their values.
     """
@@ -85,6 +86,7 @@ class Settings:
     config_digest: Digest | None
     variables: Mapping[str, str]
     secrets: tuple[str, ...]
+    link_scripts: bool = False
 
 
 class Translator:
@@ -190,7 +192,9 @@ class Translator:
             )
         path = Path(source.get_path_or_uri(secret_free=True))
         if path not in self._specs:
-            self._specs[path] = resolve_spec(path, self._settings.workdir)
+            self._specs[path] = resolve_spec(
+                path, self._settings.workdir, link_scripts=self._settings.link_scripts
+            )
         return self._specs[path]
 
     # -- what to run ------------------------------------------------------------------------

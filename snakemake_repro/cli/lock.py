@@ -24,16 +24,29 @@ _SUFFIXES = (".yaml", ".yml")
     metavar="[NAME]",
     help="Move this package to its newest version, or every package.",
 )
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="NAME",
+    help="Lock conda packages for this platform as well, e.g. linux-aarch64.",
+)
 @_command.workdir_option
 @_command.output_options
 def lock(
-    *, files: tuple[Path, ...], check: bool, upgrades: tuple[str, ...], workdir: Path, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    check: bool,
+    upgrades: tuple[str, ...],
+    platforms: tuple[str, ...],
+    workdir: Path,
+    as_json: bool,
 ) -> int:
     """Lock environment files to exact versions and digests.
 
-    Of `envs/x.yaml` the lock is `envs/x.requirements.lock`; commit both. Without FILE every
-    environment file in a directory called `envs` is locked. What is locked stays locked until it
-    is upgraded.
+    Of `envs/x.yaml` the lock is `envs/x.conda-lock.yml` if it asks for conda packages, else
+    `envs/x.requirements.lock`; commit both. Without FILE every environment file in a directory
+    called `envs` is locked. What is locked stays locked until it is upgraded.
     """
     if check and upgrades:
         raise click.UsageError("--check changes nothing, --upgrade does: give one of them.")
@@ -52,6 +65,7 @@ def lock(
             check=check,
             upgrade=bool(named) or _EVERYTHING in upgrades,
             upgrade_packages=packages,
+            platforms=platforms,
         )
     current = all(one.current for one in locked)
     if as_json:
