@@ -115,8 +115,9 @@ def make_channel(channel: Path) -> Path:
 def index(channel: Path) -> None:
     """Make the index of a channel anew; without the moment at which that happens."""
     script = (
-        "import asyncio, sys; from rattler.index import index_fs\n"
+        "import asyncio, os, sys; from rattler.index import index_fs\n"
         "asyncio.run(index_fs(sys.argv[1], write_zst=False, write_shards=False, force=True))\n"
+        "os._exit(0)\n"  # an interpreter that is finalised now may crash in py-rattler's threads
     )
     subprocess.run([sys.executable, "-c", script, str(channel)], check=True)
     for repodata in channel.glob("*/repodata.json"):

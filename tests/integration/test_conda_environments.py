@@ -395,7 +395,12 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(
         left = [path for path in (small / "store").iterdir() if path.name != "packages"]
         assert {path.suffix for path in left} == LEFT_BEHIND
     finally:
-        subprocess.run(["umount", small], check=True)
+        # what was being unpacked when another package failed goes on for a moment
+        unmount = ["umount", str(small)]
+        wait_for(
+            lambda: subprocess.run(unmount, check=False, capture_output=True).returncode == 0,
+            what="the end of rattler's threads",
+        )
 
 
 SNAKEFILE = """

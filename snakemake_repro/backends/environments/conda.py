@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ ENVIRONMENT_TAG = "CondaEnvironment/1"
 _MACHINES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
 _PATH_END = "/repro-search-path-of-the-caller"
 _ACTIVATION = "conda-meta/repro-activation.json"
+_PYTHON = "python"
 _SHELL = "/bin/bash"
 _NOT_OURS = ("_", "PWD", "OLDPWD", "SHLVL", "PATH")
 
@@ -103,7 +105,7 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedFile, ..
         pinned=True,
         name=spec.name,
         platform=place,
-        python=versions.get("python"),
+        python=versions.get(_PYTHON),
         source=spec.source,
         lock=spec.lock,
         packages=tuple(
@@ -146,7 +148,7 @@ def build(
     conda = [file for file in files if file.manager == CONDA]
     pip = [file for file in files if file.manager == PIP]
     try:
-        asyncio.run(_install(prefix, conda, link_scripts=link_scripts, cache=cache))
+        _install(prefix, conda, link_scripts=link_scripts, cache=cache)
     except Exception as exc:
         if not type(exc).__module__.startswith(("exceptions", "rattler")):
             raise
@@ -160,9 +162,7 @@ def build(
     _activate(prefix, what=what)
 
 
-async def _install(
-    prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, cache: Path
-) -> None:
+def _install(prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, cache: Path) -> None:
     import rattler
 
     config = rattler.Config()
@@ -177,16 +177,32 @@ async def _install(
         "show_progress": False,
         "execute_link_scripts": link_scripts,
     }
-    site_packages = None
-    if python := [file for file in files if file.name == "python"]:
-        # conda-lock's format has lost where this Python keeps packages; the package itself knows
-        await rattler.install([_record(file) for file in python], prefix, **options)
-        site_packages = _site_packages(prefix)
-    records = [_record(file, site_packages if file.name == "python" else None) for file in files]
-    await rattler.install(records, prefix, **options)
+    guess = _site_packages(*cache.glob(f"{_stem(files)}/info"))
+    _link(prefix, files, guess, options)
+    # conda-lock's format has lost where a Python keeps packages; only the package itself knows
+    known = _site_packages(*_unpacked(prefix))
+    if known != guess:
+        shutil.rmtree(prefix)
+        _link(prefix, files, known, options)
 
 
-def _record(file: LockedFile, site_packages: str | None = None) -> Any:
+def _link(
+    prefix: Path,
+    files: Sequence[LockedFile],
+    site_packages: str | None,
+    options: Mapping[str, Any],
+) -> None:
+    import rattler
+
+    records = [_record(file, site_packages) for file in files]
+
+    async def install() -> None:
+        await rattler.install(records, prefix, **options)
+
+    asyncio.run(install())
+
+
+def _record(file: LockedFile, site_packages: str | None) -> Any:
     import rattler
 
     url = os.path.expandvars(file.url)
@@ -200,17 +216,30 @@ def _record(file: LockedFile, site_packages: str | None = None) -> Any:
         subdir,
         sha256=bytes.fromhex(file.sha256.value),
         md5=bytes.fromhex(file.md5) if file.md5 else None,
-        python_site_packages_path=site_packages,
+        python_site_packages_path=site_packages if file.name == _PYTHON else None,
     )
     return rattler.RepoDataRecord(record, file_name, url, channel)
 
 
-def _site_packages(prefix: Path) -> str | None:
-    [meta] = (prefix / "conda-meta").glob("python-*.json")
-    unpacked = Path(json.loads(meta.read_bytes())["extracted_package_dir"])
-    index = json.loads((unpacked / "info" / "index.json").read_bytes())
-    found = index.get("python_site_packages_path")
-    return None if found is None else str(found)
+def _stem(files: Sequence[LockedFile]) -> str:
+    """Return what the cache calls the Python among some packages."""
+    python = next((file for file in files if file.name == _PYTHON), None)
+    return "-" if python is None else f"{python.name}-{python.version}-{python.build}"
+
+
+def _unpacked(prefix: Path) -> Iterator[Path]:
+    """Yield the unpacked metadata of an environment's Python, if it has one."""
+    for meta in (prefix / "conda-meta").glob(f"{_PYTHON}-[0-9]*.json"):
+        yield Path(json.loads(meta.read_bytes())["extracted_package_dir"], "info")
+
+
+def _site_packages(*info: Path) -> str | None:
+    """Return where a Python keeps its packages, if it says so."""
+    for directory in info:
+        found = json.loads((directory / "index.json").read_bytes())
+        if path := found.get("python_site_packages_path"):
+            return str(path)
+    return None
 
 
 def _install_pip(prefix: Path, files: Sequence[LockedFile], *, what: str, lock: int) -> None:
