@@ -94,6 +94,7 @@ def _loaded(snakefile: Path) -> Iterator[Any]:
         workflow.include(snakefile.absolute(), overwrite_default_target=True)
         yield workflow
     finally:
+        workflow._snakemake_tmp_dir.cleanup()  # noqa: SLF001 - else it says that nobody did
         if workflow.sourcecache.runtime_cache is not None:
             workflow.sourcecache.runtime_cache.cleanup()
 

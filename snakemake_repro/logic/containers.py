@@ -34,6 +34,7 @@ _CGROUP = (
 )
 
 _SUPERVISOR = f"""\
+[ "$PPID" -le 1 ] && [ "$$" -lt 100 ] || {{ echo "no pid namespace of its own"; exit 125; }}
 exec 3<&0 </dev/null >>"$1" 2>&1
 command -v "$3" >/dev/null || {{ echo "the image has no shell '$3'"; exit 127; }}
 {{ read -r _; kill -9 -1; }} <&3 3<&- >/dev/null 2>&1 &
@@ -47,8 +48,9 @@ exit "$status"
 """Runs a job in any POSIX shell, which is all that it needs of an image.
 
 Standard input is held open by the worker. When that dies, the watcher reads the end of file and
-kills everything in the container. At the end the container's own cgroup is read from inside, which
-needs no rights; afterwards it is gone.
+kills everything in the container. In an engine that gives containers the pids of the host that
+would be everything of this user, so the first line makes sure that it does not. At the end the
+container's own cgroup is read from inside, which needs no rights; afterwards it is gone.
 """
 
 
@@ -141,9 +143,9 @@ def parse_usage(text: str) -> Usage:
     """Read what the supervisor copied from the cgroup, of either version."""
     found: dict[str, float] = {}
     for line in text.splitlines():
-        *name, value = line.split()
+        name, _, value = line.rpartition(" ")
         if value.isdigit():
-            found[" ".join(name)] = float(value)
+            found[name] = float(value)
 
     def first(*names: str) -> float:
         return next((found[name] for name in names if name in found), 0.0)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from containers import Registry, make_image
+from processes import descendants, kill, wait_for
 from runs import Workspace
 
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import NAME
 from snakemake_repro.logic.images import ImageLock
-from snakemake_repro.records import EnvironmentKind, EnvironmentRecord
+from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, JobState, JobStatus
 
 pytestmark = pytest.mark.integration
 
@@ -172,3 +178,291 @@ def test_shell_script_and_wrapper_rules_run_in_two_images_by_digest(
     out = (alone.root / "out/shell.txt").stat()
     assert (out.st_uid, out.st_gid) == (os.getuid(), os.getgid())
     assert stat.S_IMODE(out.st_mode) == 0o644
+
+
+@pytest.fixture
+def shared(workspace: Workspace, engine: Engine) -> Iterator[Workspace]:
+    """Like ``alone``, in the cluster that all tests share."""
+    yield workspace
+    assert _ours(engine) == []
+
+
+def _repro(workspace: Workspace, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake_repro.cli", *args],
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _one_rule(workspace: Workspace, image: str, shell: str, *more: str) -> None:
+    lines = ["rule a:", "    output: 'a.txt'", f"    container: 'docker://{image}'"]
+    lines += [f"    {line}" for line in more]
+    workspace.write("Snakefile", "\n".join([*lines, f"    shell: {shell!r}", ""]))
+
+
+def test_a_moved_tag_changes_nothing_until_the_lock_is_upgraded(
+    shared: Workspace, registry: Registry
+) -> None:
+    one = registry.push(make_image("busybox", label="one"), "lab/moving", "1")
+    image = f"{registry.host}/lab/moving:1"
+    _one_rule(shared, image, "cat /etc/label > {output}")
+    assert _repro(shared, "lock", "--check").returncode == 1
+    done = _repro(shared, "lock")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"created    envs/{NAME}\n")
+    assert f"{image} (new) -> sha256:{one[7:19]}" in done.stdout
+    shared.ok()
+    assert (shared.root / "a.txt").read_text() == "one\n"
+    key = shared.job("a").record.key
+
+    two = registry.push(make_image("busybox", label="two"), "lab/moving", "1")
+    assert _repro(shared, "lock", "--check").returncode == 0
+    assert _repro(shared, "lock").stdout.startswith("unchanged")
+    shared.ok("--forceall", "--ray-locks", "frozen")
+    assert (shared.root / "a.txt").read_text() == "one\n"
+    assert shared.job("a").record.key == key
+
+    done = _repro(shared, "lock", "--upgrade", image)
+    assert f"{image} sha256:{one[7:19]} -> sha256:{two[7:19]}" in done.stdout
+    shared.ok("--forceall")
+    assert (shared.root / "a.txt").read_text() == "two\n"
+    assert shared.job("a").record.key != key
+
+
+def test_an_unlocked_image_is_refused_where_locks_are_frozen(shared: Workspace, small: str) -> None:
+    _one_rule(shared, small, "touch {output}")
+    done = shared.fails("--ray-locks", "frozen")
+    assert f"the container {small} is not locked" in done.output
+    assert "`repro lock` makes it" in done.output
+    assert not (shared.root / "envs").exists()
+    assert not (shared.root / "a.txt").exists()
+
+
+def test_a_digest_needs_no_lock_and_a_wrong_one_says_so(
+    shared: Workspace, registry: Registry, small: str
+) -> None:
+    digest = registry.push(make_image("busybox", label="small"), "lab/small", "1")
+    repository = small.removesuffix(":1")
+    _one_rule(shared, f"{repository}@{digest}", "cat /etc/label > {output}")
+    shared.ok("--ray-locks", "frozen")
+    assert (shared.root / "a.txt").read_text() == "small\n"
+    assert not (shared.root / "envs").exists()
+    _one_rule(shared, f"{repository}@sha256:{'0' * 64}", "touch {output}")
+    done = shared.fails("--forceall")
+    assert f"the container {repository}@sha256:{'0' * 64} cannot be pulled" in done.output
+    assert "manifest unknown" in done.output
+    assert "Check the name and tag, or the digest" in done.output
+
+
+def test_a_missing_engine_is_one_clear_error_before_any_job(alone: Workspace, small: str) -> None:
+    alone.write(
+        "Snakefile",
+        f"""
+        rule all:
+            input: "a.txt", "b.txt"
+        rule a:
+            output: "a.txt"
+            shell: "touch {{output}}"
+        rule b:
+            output: "b.txt"
+            container: "docker://{small}"
+            shell: "touch {{output}}"
+        """,
+    )
+    assert _repro(alone, "lock").returncode == 0
+    done = alone.fails(env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+    message = "no Docker engine answers at unix:///nowhere/docker.sock"
+    assert done.output.count(message) == 1
+    assert "No such file or directory" in done.output
+    assert not (alone.root / "a.txt").exists()
+
+
+def test_an_image_that_is_there_runs_while_its_registry_is_away(
+    shared: Workspace, registry: Registry, small: str
+) -> None:
+    _one_rule(shared, small, "cat /etc/label > {output}")
+    shared.ok()
+    registry.stop()
+    try:
+        shared.ok("--forceall")
+        _one_rule(shared, small.replace(":1", ":2"), "touch {output}")
+        done = shared.fails("--forceall")
+    finally:
+        registry.start()
+    assert "cannot be locked" in done.output
+    assert "connection refused" in done.output
+
+
+def test_an_image_for_another_platform_is_refused(shared: Workspace, registry: Registry) -> None:
+    arm = registry.push(make_image("busybox", architecture="arm64"), "lab/arm", "image")
+    registry.push_index("lab/arm", "1", {"arm64": arm})
+    _one_rule(shared, f"{registry.host}/lab/arm:1", "touch {output}")
+    done = shared.fails()
+    assert "for linux/arm64, this node's engine runs linux/amd64" in done.output
+
+
+@pytest.mark.parametrize(
+    ("directives", "reason"),
+    [
+        (["benchmark: 'b.txt'", "shell: 'touch {output}'"], "benchmark"),
+        (["shadow: 'minimal'", "shell: 'touch {output}'"], "shadow"),
+        (["cwl: 'tool.cwl'"], "neither shell nor script nor wrapper"),
+        (["group: 'g'", "shell: 'touch {output}'"], "a group"),
+    ],
+    ids=["benchmark", "shadow", "cwl", "group"],
+)
+def test_what_runs_in_no_container_yet_is_refused_before_any_job(
+    shared: Workspace, small: str, directives: list[str], reason: str
+) -> None:
+    lines = ["output: 'a.txt'", f"container: 'docker://{small}'", *directives]
+    shared.write("Snakefile", "rule a:\n" + "".join(f"    {line}\n" for line in lines))
+    shared.write("tool.cwl", "{}")
+    done = shared.fails("a.txt")
+    assert f"asks for the container docker://{small}" in done.output
+    assert f"on the host only: {reason}" in done.output
+    assert not (shared.root / "a.txt").exists()
+
+
+def test_a_rule_with_a_container_and_a_conda_environment_needs_a_choice(
+    shared: Workspace, small: str
+) -> None:
+    shared.write("env.yaml", "channels: [conda-forge]\ndependencies: [r-base]\n")
+    _one_rule(shared, small, "cat /etc/label > {output}", "conda: 'env.yaml'")
+    done = shared.fails()
+    assert "which is it to run in?" in done.output
+    assert "--ray-environments container" in done.output
+    shared.ok("--ray-environments", "container")
+    assert (shared.root / "a.txt").read_text() == "small\n"
+
+
+def test_what_is_no_image_of_a_registry_is_refused(shared: Workspace) -> None:
+    shared.write(
+        "Snakefile", "rule a:\n    output: 'a.txt'\n    container: 'x.sif'\n    shell: 'true'\n"
+    )
+    assert "expected an address that begins with docker://" in shared.fails().output
+
+
+def test_exit_codes_signals_and_memory_are_named(shared: Workspace, small: str) -> None:
+    shared.write(
+        "Snakefile",
+        f"""
+        container: "docker://{small}"
+        rule all:
+            input: "code.txt", "signal.txt", "memory.txt"
+        rule code:
+            output: "code.txt"
+            shell: "exit 42"
+        rule signal:
+            output: "signal.txt"
+            shell: "kill -9 $$"
+        rule memory:
+            output: "memory.txt"
+            resources: mem_mb=40
+            shell: "x=x; while true; do x=$x$x; done"
+        """,
+    )
+    done = shared.fails("--keep-going")
+    records = {job.record.spec.rule: job.record for job in shared.history.jobs}
+    assert records["code"].exit_code == 42
+    assert "the command exited with status 42." in done.output
+    assert "killed by signal 9 (SIGKILL)" in str(records["signal"].error)
+    assert "out of memory" not in str(records["signal"].error)
+    error = str(records["memory"].error)
+    assert "it ran out of memory: its limit is 38 MiB (`mem_mb`), its peak was 38 MiB" in error
+
+
+def test_a_job_sees_its_image_its_files_and_nothing_else_of_the_host(
+    shared: Workspace, small: str, tmp_path: Path
+) -> None:
+    """The Snakefile, an input and an output lie outside of the working directory."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    workflow = tmp_path / "flow"
+    for folder in (data, out, workflow):
+        folder.mkdir()
+    (data / "one.txt").write_text("one\n")
+    (data / "two.txt").write_text("two\n")
+    (data / "secret.txt").write_text("secret\n")
+    (shared.root / "link.txt").symlink_to(data / "two.txt")
+    (workflow / "helper.sh").write_text("echo helped\n")
+    (workflow / "Snakefile").write_text(
+        f"rule a:\n    input: '{data}/one.txt', 'link.txt'\n    output: '{out}/a.txt', 'env.txt'\n"
+        f"    container: 'docker://{small}'\n    threads: 1\n"
+        "    shell: 'cat {input} > {output[0]}; bash {workflow.basedir}/helper.sh >> {output[0]};'\n"
+        f"        'ls {data} >> {{output[0]}}; (echo x > {data}/one.txt) 2>/dev/null || echo refused >> {{output[0]}};'\n"
+        "        'env > {output[1]}; grep Cap /proc/self/status >> {output[1]}; pwd >> {output[1]}'\n"
+    )
+    shared.environ["HOST_ONLY"] = "leak"
+    shared.ok("--snakefile", str(workflow / "Snakefile"))
+    text = (out / "a.txt").read_text()
+    assert text == "one\ntwo\nhelped\none.txt\ntwo.txt\nrefused\n"
+    lines = (shared.root / "env.txt").read_text().splitlines()
+    names = {line.partition("=")[0] for line in lines if "=" in line}
+    assert {"LABEL", "TMPDIR", "REPRO_JOB", "SOURCE_DATE_EPOCH"} <= names
+    leaked = names & {
+        "HOST_ONLY",
+        "PYTHONPATH",
+        "VIRTUAL_ENV",
+        "PYTEST_CURRENT_TEST",
+        "SSH_AUTH_SOCK",
+    }
+    assert leaked == set()
+    assert not [name for name in names if name.startswith(("RAY_", "MLFLOW"))]
+    assert re.search(r"CapEff:\s+0+$", "\n".join(lines), re.MULTILINE)
+    assert lines[-1] == str(shared.root)
+
+
+SLEEPS = "touch started; sleep 1000; touch {output}"
+
+
+def _starts(workspace: Workspace, engine: Engine) -> subprocess.Popen[str]:
+    process = workspace.start("--ray-resubmissions", "0")
+    wait_for((workspace.root / "started").exists, what="the job")
+    assert len(_ours(engine)) == 1
+    return process
+
+
+@pytest.mark.parametrize("victim", ["worker", "driver", "ctrl-c"])
+def test_no_container_outlives_who_started_it(
+    alone: Workspace, engine: Engine, small: str, victim: str
+) -> None:
+    _one_rule(alone, small, SLEEPS)
+    process = _starts(alone, engine)
+    if victim == "worker":
+        [pid] = descendants(process.pid, "ray::execute")
+        kill(pid)
+    else:
+        kill(process.pid, signal.SIGINT if victim == "ctrl-c" else signal.SIGKILL)
+    wait_for(lambda: not _ours(engine), timeout=15, what="the end of the container")
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    if victim == "ctrl-c":
+        assert alone.job("a").state is JobState.INTERRUPTED
+    if victim == "worker":
+        assert alone.job("a").record.status is JobStatus.LOST
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, small: str) -> None:
+    engine.pull(small)
+    boot, namespace, pid, started = owners.label()[owners.LABEL].split(":")
+    dead = subprocess.run(["true"], check=True).returncode or 2**22 - 7
+    labels = {
+        "mine": f"{boot}:{namespace}:{pid}:{started}",
+        "dead": f"{boot}:{namespace}:{dead}:12345",
+        "reused": f"{boot}:{namespace}:{pid}:12345",
+        "elsewhere": f"{boot}:1:{dead}:12345",
+        "last boot": f"00000000:{namespace}:{pid}:{started}",
+    }
+    made = {
+        name: engine.client.containers.create(small, ["true"], labels={owners.LABEL: label})
+        for name, label in labels.items()
+    }
+    try:
+        owners.sweep(engine)
+        left = set(_ours(engine))
+        assert {name for name, one in made.items() if one.id in left} == {"mine", "elsewhere"}
+    finally:
+        for name in ("mine", "elsewhere"):
+            made[name].remove(force=True)

@@ -47,7 +47,7 @@ class Facts:
 class Engine:
     """A connection to an engine that answers."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str = ENGINES[0]) -> None:
         """Connect.
 
         Args:
