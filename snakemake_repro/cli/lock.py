@@ -56,7 +56,11 @@ def lock(
             images = lock_workflow_images(
                 workdir, check=check, upgrade=everything, upgrade_names=names
             )
-            chosen = find_environment_files(workdir, needed=images.locked is None)
+            chosen = find_environment_files(
+                workdir, needed=images.locked is None and images.unread is None
+            )
+            if not chosen and images.unread is not None:
+                raise images.unread
         locked = lock(
             chosen,
             check=check,
@@ -66,7 +70,8 @@ def lock(
     if images.locked is not None:
         locked = (*locked, images.locked)
     if images.unread is not None:
-        click.echo(f"Containers were not looked for: {_text.inert(images.unread)}", err=True)
+        problem = _text.inert(images.unread.render(), lines=True)
+        click.echo(f"Containers were not looked for: {problem}", err=True)
     current = all(one.current for one in locked)
     if as_json:
         from snakemake_repro.cli._json import emit

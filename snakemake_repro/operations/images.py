@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class WorkflowImages:
         """
         self._path = path
         self._root = root
-        self._engine = engine
+        self._engine = functools.cache(engine)
         self._frozen = frozen
         self._say = say
         self._specs: dict[str, EnvironmentSpec] = {}
@@ -100,12 +101,12 @@ class ImagesLocked:
     Attributes:
         locked: Of their lock; ``None`` where no rule names an image by a tag.
         names: The names to upgrade that meant one of the images.
-        unread: Why the workflow could not be read, in which case nothing was done.
+        unread: Why the workflow could not be read, if it could not: then nothing was done.
     """
 
     locked: Locked | None = None
     names: frozenset[str] = frozenset()
-    unread: str | None = None
+    unread: EnvironmentSpecError | None = None
 
 
 def lock_workflow_images(
@@ -136,7 +137,7 @@ def lock_workflow_images(
     except EnvironmentSpecError as exc:
         if path.exists():
             raise
-        return ImagesLocked(unread=exc.render())
+        return ImagesLocked(unread=exc)
     meant = {name: named_images(name, asked.containers) for name in upgrade_names}
     locked = lock_images(
         asked.containers,
@@ -192,10 +193,11 @@ def lock_images(
         state = LockState.UNCHANGED if not missing else LockState.STALE
         state = LockState.MISSING if old is None else state
         return Locked(source=source, lock=path, state=state)
+    connected = functools.cache(engine)
     again = {text for text in images if upgrade or text in upgrade_names}
     new = known
     for text in sorted(missing | again):
-        new = new.with_image(text, engine().resolve(images[text]))
+        new = new.with_image(text, connected().resolve(images[text]))
     if old == new:
         return Locked(source=source, lock=path, state=LockState.UNCHANGED)
     write_image_lock(path, new)

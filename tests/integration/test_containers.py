@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,9 @@ from runs import Workspace
 
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.run import run
 from snakemake_repro.backends.environments.imagelock import NAME
+from snakemake_repro.logic.containers import Bind, ContainerJob, supervised
 from snakemake_repro.logic.images import ImageLock
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, JobState, JobStatus
 
@@ -102,7 +106,7 @@ def alone(lonely: Workspace, engine: Engine) -> Iterator[Workspace]:
     """A working directory whose runs leave no container behind."""
     lonely.environ["REPRO_TEST_TOKEN"] = "a-very-secret-value"
     yield lonely
-    assert _ours(engine) == []
+    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
 
 
 def _ours(engine: Engine) -> list[str]:
@@ -184,7 +188,7 @@ def test_shell_script_and_wrapper_rules_run_in_two_images_by_digest(
 def shared(workspace: Workspace, engine: Engine) -> Iterator[Workspace]:
     """Like ``alone``, in the cluster that all tests share."""
     yield workspace
-    assert _ours(engine) == []
+    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
 
 
 def _repro(workspace: Workspace, *args: str) -> subprocess.CompletedProcess[str]:
@@ -466,3 +470,177 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, sm
     finally:
         for name in ("mine", "elsewhere"):
             made[name].remove(force=True)
+
+
+PULLS = """
+import sys
+from pathlib import Path
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.environments.container import realise
+from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
+image, root, log = sys.argv[1:]
+spec = EnvironmentSpec(kind=EnvironmentKind.CONTAINER, name="docker://x", image=image)
+environment = realise(Engine(), spec, root=Path(root), log=Path(log))
+print(environment.said.partition(" ")[0] or "found", environment.record.image_id)
+"""
+
+
+def test_of_many_processes_that_need_an_image_one_pulls_it(
+    registry: Registry, engine: Engine, tmp_path: Path
+) -> None:
+    made = make_image("python", label="pulled once")
+    image = f"{registry.host}/lab/once@{registry.push(made, 'lab/once', '1')}"
+    command = [sys.executable, "-c", PULLS, image, str(tmp_path / "store")]
+    running = [
+        subprocess.Popen([*command, str(tmp_path / f"{i}.log")], stdout=subprocess.PIPE, text=True)
+        for i in range(4)
+    ]
+    said = sorted(process.communicate(timeout=120)[0].strip() for process in running)
+    assert said == [f"Pulled {made.id}", *[f"found {made.id}"] * 3]
+    assert [path.read_text() for path in tmp_path.glob("*.log")] == [f"Pulling {image}\n"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may act as somebody else")
+def test_files_belong_to_who_runs_the_workflow(engine: Engine, small: str, tmp_path: Path) -> None:
+    for name in ("work", "scratch"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 1000, 1000)
+    engine.pull(small)
+    status, said = run(
+        engine,
+        ContainerJob(
+            image=small,
+            command=supervised(  # noqa: S604
+                log=str(tmp_path / "work/log"),
+                usage=str(tmp_path / "scratch/usage"),
+                shell="bash",
+                text="echo made > made; id -G",
+            ),
+            workdir=str(tmp_path / "work"),
+            binds=tuple(
+                Bind(source=str(tmp_path / name), target=str(tmp_path / name), read_only=False)
+                for name in ("work", "scratch")
+            ),
+            variables={},
+            user="1000:1000",
+            groups=("1001",),
+            cpus=1,
+        ),
+    )
+    assert (status, said) == (0, "")
+    made = (tmp_path / "work/made").stat()
+    assert (made.st_uid, made.st_gid) == (1000, 1000)
+    assert (tmp_path / "work/log").read_text() == "1000 1001\n"
+
+
+def test_an_unreadable_workflow_is_named_and_does_not_hide_a_lock(
+    shared: Workspace, small: str
+) -> None:
+    _one_rule(shared, small, "touch {output}")
+    shared.write("envs/x.yaml", "dependencies: [python]\n")
+    snakefile = (shared.root / "Snakefile").read_text()
+    shared.write("Snakefile", f"config['missing']\n{snakefile}")
+    done = _repro(shared, "lock")
+    assert done.returncode == 0
+    assert "Containers were not looked for" in done.stderr
+    assert "'missing'" in done.stderr
+    shared.write("Snakefile", snakefile)
+    assert _repro(shared, "lock").returncode == 0
+    shared.write("Snakefile", f"config['missing']\n{snakefile}")
+    done = _repro(shared, "lock", "--check")
+    assert done.returncode not in (0, 1)
+    assert "cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_upgrading_one_image_leaves_the_others(shared: Workspace, registry: Registry) -> None:
+    first = {
+        name: registry.push(make_image("busybox", label="one"), f"lab/{name}", "1")
+        for name in ("left", "right")
+    }
+    shared.write(
+        "Snakefile",
+        "".join(
+            f"rule {name}:\n    output: '{name}.txt'\n"
+            f"    container: 'docker://{registry.host}/lab/{name}:1'\n    shell: 'true'\n"
+            for name in first
+        ),
+    )
+    assert _repro(shared, "lock").returncode == 0
+    second = registry.push(make_image("busybox", label="two"), "lab/left", "1")
+    registry.push(make_image("busybox", label="two"), "lab/right", "1")
+    done = _repro(shared, "lock", "--upgrade", f"{registry.host}/lab/left")
+    assert done.returncode == 0, done.stderr
+    locked = {
+        name: str(_locked(shared).images[f"{registry.host}/lab/{name}:1"]["linux/amd64"])
+        for name in first
+    }
+    assert locked == {"left": second, "right": first["right"]}
+    done = _repro(shared, "lock", "--upgrade", "no-such-image")
+    assert done.returncode not in (0, 1)
+    assert "nothing to upgrade: no-such-image" in done.stderr
+
+
+PODMAN_CONFIG = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+@pytest.fixture
+def podman(registry: Registry) -> Iterator[str]:
+    """The address of a Podman service with a store of its own."""
+    if os.getuid() or shutil.which("podman") is None or shutil.which("runc") is None:
+        pytest.skip("needs podman, runc and root")
+    with tempfile.TemporaryDirectory(prefix="repro-", dir="/tmp") as name:  # short, as it demands
+        root = Path(name)
+        address = f"unix://{root}/podman.sock"
+        (root / "containers.conf").write_text(PODMAN_CONFIG)
+        (root / "registries.conf").write_text(
+            f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n'
+        )
+        environ = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}
+        environ["CONTAINERS_CONF"] = str(root / "containers.conf")
+        environ["CONTAINERS_REGISTRIES_CONF"] = str(root / "registries.conf")
+        store = ["--root", str(root / "store"), "--runroot", str(root / "run")]
+        command = ["podman", *store, "system", "service", "--time", "0", address]
+        with (root / "log").open("wb") as log:
+            service = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            wait_for(
+                lambda: (root / "podman.sock").exists() or service.poll() is not None,
+                what="Podman's service",
+            )
+            if service.poll() is not None:
+                pytest.skip(f"podman does not start here: {(root / 'log').read_text()[-200:]}")
+            yield address
+        finally:
+            service.kill()
+            service.wait()
+            for mounted in ("store/overlay", "run"):
+                subprocess.run(["umount", root / mounted], check=False, capture_output=True)
+
+
+def test_podman_runs_the_same_jobs(
+    alone: Workspace, registry: Registry, podman: str, small: str
+) -> None:
+    digest = registry.push(make_image("busybox", label="small"), "lab/small", "1")
+    image = f"{small.removesuffix(':1')}@{digest}"
+    flags = ["--ray-container-engine", "podman"]
+    alone.environ["CONTAINER_HOST"] = podman
+    _one_rule(alone, image, "cat /etc/label > {output}", "resources: mem_mb=100")
+    alone.ok(*flags)
+    assert (alone.root / "a.txt").read_text() == "small\n"
+    record = _environments(alone)["a"]
+    assert record.engine is not None
+    assert record.engine.startswith("Podman ")
+    assert record.image == image
+    _one_rule(alone, image, "exit 42")
+    assert "exited with status 42" in alone.fails(*flags, "--forceall").output
+    _one_rule(alone, small, "true")
+    done = alone.fails(*flags, "--forceall")
+    assert "Podman does not tell the digest of an image that it has not pulled" in done.output

@@ -56,7 +56,8 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
             # asked before the start: afterwards it may be gone already
             ended = api._post(  # noqa: SLF001 - `wait` would block until there is an answer
                 api._url("/containers/{0}/wait", container),  # noqa: SLF001
-                params={"condition": "removed"},
+                # "removed" takes longer, and Podman then has no status any more
+                params={"condition": "next-exit"},
                 stream=True,
             )
             api.start(container)
@@ -64,7 +65,8 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
         _remove(engine, container)
         raise
     try:
-        with contextlib.closing(connection), contextlib.closing(ended):
+        # the SDK keeps the answer that the connection was taken out of, and its socket with it
+        with contextlib.closing(connection._response), contextlib.closing(ended):  # noqa: SLF001
             said = _drain(connection)
             return _status(ended), said
     except BaseException:
