@@ -55,7 +55,7 @@ def read_workflow(snakefile: Path, workdir: Path) -> Asked:
                 files=tuple(dict.fromkeys(filter(None, map(_file, rules)))),
                 computed=tuple(rule.name for rule in rules if _computes(rule)),
             )
-    except Exception as exc:  # a Snakefile is a program: anything may happen in it
+    except (Exception, SystemExit) as exc:  # a Snakefile is a program: anything may happen
         problem = " ".join(str(exc).split()) or type(exc).__name__
         raise EnvironmentSpecError(
             f"the workflow {snakefile} cannot be read: {problem}",

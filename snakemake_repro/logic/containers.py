@@ -38,6 +38,7 @@ _SUPERVISOR = f"""\
 exec 3<&0 </dev/null >>"$1" 2>&1
 command -v "$3" >/dev/null || {{ echo "the image has no shell '$3'"; exit 127; }}
 {{ read -r _; kill -9 -1; }} <&3 3<&- >/dev/null 2>&1 &
+umask "$5"
 "$3" -c "$4" 3<&-
 status=$?
 for file in {" ".join(_CGROUP)}; do
@@ -127,7 +128,9 @@ class Usage:
         )
 
 
-def supervised(*, log: str, usage: str, shell: str, text: str) -> tuple[str, ...]:
+def supervised(
+    *, log: str, usage: str, shell: str, text: str, umask: str = "0022"
+) -> tuple[str, ...]:
     """Return the command of a container that runs a shell text.
 
     Args:
@@ -135,8 +138,9 @@ def supervised(*, log: str, usage: str, shell: str, text: str) -> tuple[str, ...
         usage: File that gets what ``parse_usage`` reads.
         shell: Name of the shell in the image.
         text: For the shell.
+        umask: Of the job, in octal.
     """
-    return ("sh", "-c", _SUPERVISOR, "sh", log, usage, shell, text)
+    return ("sh", "-c", _SUPERVISOR, "sh", log, usage, shell, text, umask)
 
 
 def parse_usage(text: str) -> Usage:

@@ -34,6 +34,7 @@ class Facts:
         platform: Of its images, such as ``linux/amd64``.
         cpus: Of its machine.
         rootless: Its root is the user who runs it.
+        labels: It lets a container touch only files that carry its SELinux label.
         init: It can run a small init process in a container.
     """
 
@@ -41,6 +42,7 @@ class Facts:
     platform: str
     cpus: int
     rootless: bool
+    labels: bool
     init: bool
 
 
@@ -69,6 +71,7 @@ class Engine:
             platform=f"{info['OSType']}/{_ARCHITECTURES.get(machine, machine)}",
             cpus=int(info["NCPU"]),
             rootless=any("rootless" in option for option in options),
+            labels=any("selinux" in option for option in options),
             init=kind == "docker",
         )
 

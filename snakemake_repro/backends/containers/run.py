@@ -90,6 +90,9 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
         # never a count: it means the first devices, whatever others use
         request = DeviceRequest(device_ids=list(job.gpus), capabilities=[["gpu"]])
         options["device_requests"] = [request]
+    security = ["no-new-privileges"]
+    if engine.facts.labels:  # the job's files belong to the user and have none
+        security.append("label=disable")
     if engine.facts.init:
         options["init"] = True
     return engine.client.api.create_host_config(
@@ -101,7 +104,7 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
         ],
         network_mode=job.network,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
+        security_opt=security,
         group_add=[] if engine.facts.rootless else list(job.groups),
         nano_cpus=int(min(job.cpus, engine.facts.cpus) * _NANO),
         pids_limit=job.pids,
