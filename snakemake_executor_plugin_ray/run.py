@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_ray.settings import (
+    CONTAINER_ENGINES,
     ENVIRONMENTS,
     LOCKS,
     MLFLOW_RUNS,
@@ -18,6 +19,8 @@ from snakemake_executor_plugin_ray.settings import (
     ExecutorSettings,
 )
 from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.environments.imagelock import image_lock_path
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
@@ -38,15 +41,17 @@ from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.first_use import lock_on_first_use
+from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
-from snakemake_repro.records import Origin, Tier
+from snakemake_repro.records import EnvironmentKind, Origin, Tier
 from snakemake_repro.records.tasks import Node, Task, TaskResult
 
 _SOON_DELIVERED = 100
 """More attempts than this do not reach MLflow within our patience."""
 _PROGRESS_S = 0.25
+_PREFERRED = {"container": EnvironmentKind.CONTAINER, "conda": EnvironmentKind.CONDA}
 _WIDE_DAG = 1_000
 
 
@@ -94,6 +99,13 @@ class Run:
         secrets = secrets_of(workflow)
         self._redact = Redactor(secrets)
         self._recording = Recording(self._workdir, self._id, self._clock)
+        self._images = WorkflowImages(
+            image_lock_path(Path(workflow.main_snakefile)),
+            self._workdir,
+            engine=self._engine,
+            frozen=settings.locks == "frozen",
+            say=logger.info,
+        )
         self._translator = Translator(
             workflow,
             Settings(
@@ -101,6 +113,8 @@ class Run:
                 workdir=self._workdir,
                 host_environments=settings.environments == "host",
                 link_scripts=settings.link_scripts,
+                preferred=_PREFERRED.get(settings.environments),
+                engine=settings.container_engine,
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),
@@ -111,6 +125,7 @@ class Run:
             redact=self._redact,
             snakemake_argv=lambda job: argv_of(command(job)),
             known=self._recording.known,
+            image=self._images.spec,
         )
         self._parents = Parents(self._workdir, host_id())
         self._dispatcher = Dispatcher(
@@ -119,8 +134,9 @@ class Run:
             now=self._clock.now,
             journal=self._recording.append,
         )
+        self._address = settings.address or os.environ.get("RAY_ADDRESS") or None
         self._gateway = Gateway(
-            address=settings.address or os.environ.get("RAY_ADDRESS") or None,
+            address=self._address,
             cpus=settings.cpus,
             log=self._workdir / ".snakemake" / "ray" / "gateway.log",
             done=self._dispatcher.done,
@@ -136,6 +152,7 @@ class Run:
 
         Raises:
             EnvironmentSpecError: A rule's environment cannot be given.
+            EnvironmentBuildError: A rule needs a container, and no engine answers.
         """
         ours = {job.rule: job for job in self._planned() if not job.is_local}
         if not ours:
@@ -143,8 +160,10 @@ class Run:
         self._gateway.start()
         try:
             self._lock_on_first_use(ours.values())
-            for job in ours.values():
-                self._translator.check_environment(job)
+            kinds = {self._translator.check_environment(job) for job in ours.values()}
+            # nodes elsewhere have engines of their own, and their own variables that name them
+            if EnvironmentKind.CONTAINER in kinds and self._address is None:
+                self._engine()
         except BaseException:
             self._gateway.close()
             raise
@@ -345,6 +364,9 @@ class Run:
                 "background (`repro sync` waits for it)."
             )
 
+    def _engine(self) -> Engine:
+        return Engine(self._settings.container_engine)
+
     def _planned(self) -> list[Any]:
         return list(self._workflow.dag.needrun_jobs())
 
@@ -365,6 +387,7 @@ def _check(settings: ExecutorSettings, workflow: Any) -> None:
         UsageError: The first of them.
     """
     for flag, value, known in (
+        ("container-engine", settings.container_engine, CONTAINER_ENGINES),
         ("environments", settings.environments, ENVIRONMENTS),
         ("locks", settings.locks, LOCKS),
         ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),

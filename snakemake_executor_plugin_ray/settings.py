@@ -8,7 +8,8 @@ from typing import Optional
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-ENVIRONMENTS = ("auto", "host")
+ENVIRONMENTS = ("auto", "container", "conda", "host")
+CONTAINER_ENGINES = ("docker", "podman")
 LOCKS = ("auto", "frozen")
 MLFLOW_RUNS = ("auto", "all", "tracked", "workflow")
 TIERS = ("auto", "fork")
@@ -39,9 +40,9 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
     environments: str = dataclasses.field(
         default="auto",
         metadata={
-            "help": "'auto' runs a rule with a conda: file in the environment of its lock and "
-            "refuses what is not locked; 'host' ignores conda: and container: and runs every rule "
-            "on the host, recorded as unpinned.",
+            "help": "'auto' runs a rule in the container or the conda: environment that it asks "
+            "for, as locked; 'container' and 'conda' say which of them counts where a rule asks "
+            "for both; 'host' ignores both and runs every rule on the host, recorded as unpinned.",
             "choices": ENVIRONMENTS,
             "env_var": False,
             "required": False,
@@ -62,6 +63,17 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
         metadata={
             "help": "Run the link scripts that conda packages bring. They may do anything, and "
             "what they do is in no lock.",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    container_engine: str = dataclasses.field(
+        default="docker",
+        metadata={
+            "help": "The engine of the nodes that runs rules with container:, 'docker' or "
+            "'podman'. It is found as DOCKER_HOST or CONTAINER_HOST say, or where it usually "
+            "listens.",
+            "choices": CONTAINER_ENGINES,
             "env_var": False,
             "required": False,
         },

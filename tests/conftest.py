@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clusters import RunningCluster, ray_cluster
+from containers import Registry
+from containers import registry as run_registry
 from runs import Workspace
+
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.errors import EnvironmentBuildError
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +45,27 @@ def lonely(tmp_path: Path, tracking_uri: str) -> Workspace:
     root = tmp_path / "work"
     root.mkdir()
     return Workspace(root, tracking_uri=tracking_uri)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """The Docker engine of this machine."""
+    try:
+        found = Engine()
+    except EnvironmentBuildError as exc:
+        pytest.skip(exc.message)
+    with contextlib.closing(found.client):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterator[Registry]:
+    """A registry on loopback; what its images left in the engine is removed at the end."""
+    with run_registry(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+    for image in engine.client.images.list():
+        if any(name.startswith(running.host) for name in image.attrs.get("RepoDigests") or []):
+            engine.client.images.remove(image.id, force=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

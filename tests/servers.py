@@ -1,4 +1,4 @@
-"""A real MLflow server for tests, which can go away and come back."""
+"""Real servers for tests, which can go away and come back."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ from typing import Self
 _START_S = 90.0
 
 
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class MlflowServer:
     """``mlflow server`` with SQLite on a free port of the loopback interface."""
 
@@ -26,9 +33,7 @@ class MlflowServer:
         """Choose a port; nothing is started yet."""
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -69,6 +69,7 @@ ONLY_IN = {
     "ray": ("snakemake_repro.backends.ray_cluster",),
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git",),
+    "docker": ("snakemake_repro.backends.containers",),
     "uv": ("snakemake_repro.backends.uv",),
     "rattler": (
         "snakemake_repro.backends.conda_solve",
@@ -110,7 +111,7 @@ ONLY_IN = {
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("docker", "conda_lock", "tenacity", "networkx")
+NOT_YET = ("conda_lock", "tenacity", "networkx")
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {

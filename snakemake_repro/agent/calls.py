@@ -6,11 +6,13 @@ body, with the same arguments; only the Snakefile is not parsed again.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from snakemake_repro.logic import plain
@@ -31,10 +33,14 @@ def preload() -> bool:
     return True
 
 
-def run(command: dict[str, Any], python: str | None, search_path: str | None) -> int:
-    """Run a job in this forked process; return its exit code."""
+def run(
+    command: dict[str, Any], python: str | None, search_path: str | None, plan: str | None
+) -> int:
+    """Run a job in this forked process, or plan a call; return its exit code."""
     if python is not None:
         _use_python(python, search_path)
+    if plan is not None:
+        _only_plan(plan)
     try:
         if command["kind"] == "call":
             _call(command["call"])
@@ -63,6 +69,32 @@ def _use_python(python: str, search_path: str | None) -> None:
     sys.executable = shlex.quote(python)
     if search_path is not None:
         snakemake.script.get_snakemake_searchpaths = lambda: [search_path]
+
+
+def _only_plan(path: str) -> None:
+    """Make a call write a file with what it would run: the script is to run in a container.
+
+    The file is JSON: ``text`` for a shell, the ``shell``, and the ``script`` with its preamble,
+    which stays where Snakemake put it.
+    """
+    import snakemake.script
+    from snakemake.shell import shell
+    from snakemake.utils import format as format_command
+
+    def write(script: Any, cmd: str, **fields: Any) -> None:
+        executable = script.resources.get("shell_exec") or shell.get_executable() or "sh"
+        prefix = shell._get_process_prefix(executable)  # noqa: SLF001 - what shell() itself does
+        text = format_command(cmd, **fields)
+        found = {
+            "text": f"{prefix} {text} {shell._process_suffix}".strip(),  # noqa: SLF001
+            "shell": Path(executable).name,
+            "script": str(fields["fname"]),
+        }
+        Path(path).write_text(json.dumps(found), encoding="utf-8")
+
+    snakemake.script.ScriptBase._execute_cmd = write  # noqa: SLF001
+    # it would say that the script is not removed, which is done after the job
+    snakemake.script.logger.setLevel("ERROR")
 
 
 def _call(call: dict[str, Any]) -> None:

@@ -33,10 +33,12 @@ class Ended:
 
     Attributes:
         status: Exit code; negative for a signal.
+        problem: What is known of a failure beside the status.
     """
 
     status: int
     use: ResourceUse
+    problem: str | None = None
 
 
 class Agent:
@@ -55,9 +57,11 @@ class Agent:
         log: Path,
         python: str | None = None,
         search_path: Path | None = None,
+        plan: Path | None = None,
     ) -> Ended:
         """Run a job to its end.
 
+        With ``plan``, a call only writes into that file what it would run (``agent.calls``).
         A ``KeyboardInterrupt`` (how Ray cancels a task) ends the job's process tree first.
 
         Raises:
@@ -72,6 +76,7 @@ class Agent:
             "log": str(log),
             "python": python,
             "search_path": None if search_path is None else str(search_path),
+            "plan": None if plan is None else str(plan),
         }
         self._send(request)
         pid = None

@@ -20,6 +20,8 @@ from urllib.parse import quote as quote_path
 
 from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.files import hash_file
+from snakemake_repro.backends.snakemake_containers import chosen_image, container_request
+from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
@@ -34,7 +36,7 @@ from snakemake_repro.records import (
     Json,
     Tier,
 )
-from snakemake_repro.records.tasks import Command, Member, Task
+from snakemake_repro.records.tasks import ENGINES, Command, Member, Task
 
 TESTED_VERSIONS = ("9.27",)
 """Minor versions of Snakemake whose job internals the direct tier was tested with."""
@@ -75,6 +77,9 @@ class Settings:
         link_scripts: Run the link scripts of conda packages.
         fork_only: Never use the direct tier.
         variables: Declared environment variables with their values.
+        preferred: What counts where a rule asks for both a container and a conda environment;
+            ``None`` where the user has not said.
+        engine: Container engine of the nodes.
     """
 
     run_id: str
@@ -87,6 +92,8 @@ class Settings:
     variables: Mapping[str, str]
     secrets: tuple[str, ...]
     link_scripts: bool = False
+    preferred: EnvironmentKind | None = None
+    engine: str = ENGINES[0]
 
 
 class Translator:
@@ -100,6 +107,7 @@ class Translator:
         redact: Redactor,
         snakemake_argv: Callable[[Any], Sequence[str]],
         known: Callable[[Sequence[str]], Json],
+        image: Callable[[str], EnvironmentSpec] | None = None,
     ) -> None:
         """Remember the collaborators.
 
@@ -109,12 +117,15 @@ class Translator:
             redact: Removes values of secret variables.
             snakemake_argv: Gives Snakemake's own command line for a job.
             known: Gives stat-cache entries for paths that were hashed before.
+            image: Gives the pinned image for the address of a container; may be missing where
+                environments are those of the host.
         """
         self._workflow = workflow
         self._settings = settings
         self._redact = redact
         self._argv = snakemake_argv
         self._known = known
+        self._image = image
         self._codes: dict[tuple[str, int], Digest] = {}
         self._specs: dict[Path, EnvironmentSpec] = {}
 
@@ -126,7 +137,7 @@ class Translator:
         """
         members = list(job) if job.is_group() else [job]
         environment = self._environment(members)
-        command, tier = self._command(job)
+        command, tier = self._command(job, environment)
         paths = [str(file) for member in members for file in member.input]
         return Task(
             id=uuid.uuid4().hex,
@@ -142,14 +153,29 @@ class Translator:
             group=str(job.groupid) if job.is_group() else None,
             variables=dict(self._settings.variables),
             secrets=self._settings.secrets,
+            container=container_request(
+                job,
+                self._workflow,
+                engine=self._settings.engine,
+                defaulted=defaulted_resources(job, self._workflow),
+            )
+            if _contained(environment)
+            else None,
             environment_store=self._settings.environment_store,
             known=self._known(paths) if self._settings.record else None,
             record=self._settings.record,
         )
 
-    def check_environment(self, job: Any) -> None:
-        """Raise what ``task`` would raise over the job's environment, before anything runs."""
-        self._environment(list(job) if job.is_group() else [job])
+    def check_environment(self, job: Any) -> EnvironmentKind:
+        """Raise what ``task`` would raise over the job's environment, before anything runs.
+
+        Returns:
+            What kind of environment it is.
+        """
+        environment = self._environment(list(job) if job.is_group() else [job])
+        if _contained(environment):
+            self._command(job, environment)
+        return environment.kind
 
     def member(self, job: Any) -> Member:
         """Translate a job that Snakemake runs or reuses itself, for the record."""
@@ -172,13 +198,10 @@ class Translator:
         if self._settings.host_environments or job.is_norun:
             return HOST
         rule = job.rule.name
-        if job.container_img_url:
-            raise EnvironmentSpecError(
-                f"rule {rule} asks for the container {job.container_img_url}; this version runs "
-                "rules on the host or in locked PyPI environments only",
-                hint="Give the rule a pip-only `conda:` file with a lock, or use "
-                "`--ray-environments host` to run it on the host (recorded as unpinned).",
-            )
+        image = chosen_image(job, self._workflow, self._settings.preferred)
+        if image is not None:
+            assert self._image is not None
+            return self._image(image)
         asked = job.conda_env_spec
         if asked is None:
             return HOST
@@ -199,13 +222,25 @@ class Translator:
 
     # -- what to run ------------------------------------------------------------------------
 
-    def _command(self, job: Any) -> tuple[Command, Tier]:
+    def _command(self, job: Any, environment: EnvironmentSpec) -> tuple[Command, Tier]:
         try:
             if self._settings.fork_only:
                 raise _IndirectError("asked for by --ray-tier fork")  # noqa: TRY301
-            return self._direct(job), Tier.DIRECT
-        except (_IndirectError, plain.NotPlainError):
-            return self._fork(job), Tier.FORK
+            command = self._direct(job)
+        except (_IndirectError, plain.NotPlainError) as exc:
+            if not _contained(environment):
+                return self._fork(job), Tier.FORK
+            name = f"group {job.groupid}" if job.is_group() else f"rule {job.rule.name}"
+            raise EnvironmentSpecError(
+                f"{name} asks for the container {environment.name} and for what this version runs "
+                f"on the host only: {exc}",
+                hint="In containers it runs shell, script and wrapper rules. "
+                "`--ray-environments host` runs all rules on the host (recorded as unpinned).",
+            ) from exc
+        if _contained(environment) and command.executable:
+            # the path is the driver's; the image has its own
+            command = dataclasses.replace(command, executable=Path(command.executable).name)
+        return command, Tier.DIRECT
 
     def _fork(self, job: Any) -> Command:
         return Command(kind="snakemake", argv=tuple(self._argv(job)))
@@ -234,7 +269,7 @@ class Translator:
                 "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
                 "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
                 "updated output": any(
-                    _flags(f) & {"update", "pipe", "service"} for f in job.output
+                    flags_of(f) & {"update", "pipe", "service"} for f in job.output
                 ),
                 "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
                 "software deployment by Snakemake": bool(
@@ -308,17 +343,17 @@ class Translator:
             "path": str(rule.script if job.is_script else rule.wrapper),
             "basedir": rule.basedir.get_path_or_uri(secret_free=True),
             "prefix": workflow.workflow_settings.wrapper_prefix,
-            "input": _named(job.input._plainstrings()),  # noqa: SLF001
-            "output": _named(job.output._plainstrings()),  # noqa: SLF001
-            "params": _named(job.params),
-            "wildcards": _named(job.wildcards),
+            "input": named(job.input._plainstrings()),  # noqa: SLF001
+            "output": named(job.output._plainstrings()),  # noqa: SLF001
+            "params": named(job.params),
+            "wildcards": named(job.wildcards),
             "threads": job.threads,
             "resources": {
-                "items": [plain.encode(_scalar(value)) for value in resources.values()],
+                "items": [plain.encode(scalar(value)) for value in resources.values()],
                 "names": [[name, index, None] for index, name in enumerate(resources)],
             },
-            "log": _named(job.log._plainstrings()),  # noqa: SLF001
-            "config": plain.encode(_builtin(namespace.get("config", {}))),
+            "log": named(job.log._plainstrings()),  # noqa: SLF001
+            "config": plain.encode(builtin(namespace.get("config", {}))),
             "rule": rule.name,
             "jobid": job.jobid,
             "cleanup_scripts": workflow.execution_settings.cleanup_scripts,
@@ -336,7 +371,7 @@ class Translator:
 
     def _member(self, job: Any) -> Member:
         rule = job.rule
-        kind = _kind(job)
+        kind = kind_of(job)
         code, source_name = self._code(job, kind)
         record = self._settings.record
         spec = JobSpec(
@@ -358,7 +393,7 @@ class Translator:
             spec=spec,
             logs=tuple(str(log) for log in job.log),
             resources={
-                name: plain.describe(_scalar(value))
+                name: plain.describe(scalar(value))
                 for name, value in job.resources.items()
                 if not name.startswith("_") and name != "tmpdir" and not name.endswith("_mib")
             },
@@ -370,7 +405,7 @@ class Translator:
 
     def _params(self, job: Any) -> Iterator[Json]:
         for name, value in job.params._allitems():  # noqa: SLF001 - the one way to pair them
-            yield [name, self._redact.json(plain.describe(_builtin(value)))]
+            yield [name, self._redact.json(plain.describe(builtin(value)))]
 
     def _files(self, files: Any) -> Iterator[FileRecord]:
         names: dict[int, str] = {}
@@ -378,7 +413,7 @@ class Translator:
             for index in range(start, start + 1 if end is None else end):
                 names.setdefault(index, name)
         for index, file in enumerate(files):
-            flags = _flags(file)
+            flags = flags_of(file)
             yield FileRecord(
                 path=_relative(str(file), self._settings.workdir),
                 kind=FileKind.UNOBSERVED,
@@ -425,6 +460,10 @@ class Translator:
         return f"{LOG_ROOT}/{quote_path(str(rule), safe='')}/{name}/{attempt}"
 
 
+def _contained(environment: EnvironmentSpec) -> bool:
+    return environment.kind is EnvironmentKind.CONTAINER
+
+
 def tested() -> bool:
     """Tell whether the direct tier knows this version of Snakemake."""
     from snakemake.common import __version__
@@ -457,23 +496,6 @@ def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def _kind(job: Any) -> str:
-    kinds = {
-        "norun": job.is_norun,
-        "shell": job.is_shell,
-        "script": job.is_script,
-        "wrapper": job.is_wrapper,
-        "notebook": job.is_notebook,
-        "cwl": job.is_cwl,
-        "template": job.is_template_engine,
-    }
-    return next((kind for kind, applies in kinds.items() if applies), "run")
-
-
-def _flags(file: Any) -> set[str]:
-    return set(getattr(file, "flags", None) or ())
-
-
 def _roots(template: str) -> set[str]:
     """Return the names that a format string starts its fields with.
 
@@ -501,34 +523,6 @@ def _tmpdir(job: Any) -> tuple[str | None, bool]:
     if resource.raw == "system_tmpdir":
         return None, True
     raise _IndirectError("a tmpdir that is computed on the node")
-
-
-def _named(files: Any) -> dict[str, Json]:
-    """Encode one of Snakemake's named lists, see ``agent.calls``."""
-    names = [[name, start, end] for name, (start, end) in files._get_names()]  # noqa: SLF001
-    return {"items": [plain.encode(_builtin(item)) for item in files], "names": names}
-
-
-def _builtin(value: Any) -> Any:
-    """Return Snakemake's own containers and strings as the built-in types they behave as."""
-    from snakemake.io import AnnotatedString
-    from snakemake.iocontainers import Namedlist
-
-    if isinstance(value, AnnotatedString):
-        return str(value)
-    if isinstance(value, Namedlist):
-        if list(value.keys()):
-            raise plain.NotPlainError("a named list inside a list")
-        return [_builtin(item) for item in value]
-    if type(value) is list:
-        return [_builtin(item) for item in value]
-    if isinstance(value, dict) and type(value).__name__ in ("OrderedDict", "CommentedMap"):
-        return {key: _builtin(item) for key, item in value.items()}
-    return value
-
-
-def _scalar(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else value
 
 
 def _relative(path: str, workdir: Path) -> str:

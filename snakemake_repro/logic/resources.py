@@ -54,7 +54,7 @@ def fit(
     most_cpus = max((node.cpus for node in nodes), default=1.0)
     capped = threads > most_cpus
     cpus = min(float(threads), most_cpus)
-    gpus = _gpus(resources)
+    gpus = gpus_of(resources)
     candidates = [node for node in nodes if node.cpus >= cpus and node.gpus >= gpus]
     if gpus and not candidates:
         most = max((node.gpus for node in nodes), default=0.0)
@@ -64,7 +64,7 @@ def fit(
             hint="Lower the rule's `gpu` resource or join a cluster that has GPUs (--ray-address).",
         )
     most_memory = max((node.memory for node in candidates), default=0)
-    memory = _memory(resources)
+    memory = memory_of(resources)
     if "mem_mb" in defaulted:
         memory = min(memory, most_memory)
     elif memory > most_memory:
@@ -79,12 +79,14 @@ def fit(
     )
 
 
-def _memory(resources: Mapping[str, Json]) -> int:
+def memory_of(resources: Mapping[str, Json]) -> int:
+    """Return the memory of a job in bytes; 0 where it names none."""
     value = resources.get("mem_mb")
     return int(value) * _MB if isinstance(value, int | float) and value > 0 else 0
 
 
-def _gpus(resources: Mapping[str, Json]) -> float:
+def gpus_of(resources: Mapping[str, Json]) -> float:
+    """Return the GPUs of a job."""
     for name in _GPU_NAMES:
         value = resources.get(name)
         if isinstance(value, int | float) and value > 0:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
 from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.containers.run import EngineLostError
+from snakemake_repro.backends.environments.container import ContainerEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.files import observe
@@ -29,6 +31,7 @@ from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
 from snakemake_repro.logic.canonical import job_key
 from snakemake_repro.logic.redaction import Redactor
+from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
@@ -128,12 +131,13 @@ class _Node:
         self._seen: set[tuple[str, str]] = set()
         self._environments: dict[Path, NodeEnvironments] = {}
         self._environ = _job_environ()
+        self._containers = NodeContainers(self._calls, self._environ)
 
     def run(self, task: Task) -> TaskResult:
         """Run one task; every failure that is the job's or the node's becomes a result."""
         try:
             return self._run(task)
-        except AgentLostError:
+        except (AgentLostError, EngineLostError):
             raise  # a loss is repeated, not reported as the job's failure
         except ReproError as exc:
             return TaskResult(id=task.id, succeeded=False, error=exc.message, hint=exc.hint)
@@ -162,10 +166,13 @@ class _Node:
     def _place(self, task: Task) -> _Place:
         store = Path(task.environment_store) if task.environment_store else default_root()
         environments = self._environments.setdefault(store, NodeEnvironments(store))
+        contained = task.environment.kind is EnvironmentKind.CONTAINER
         return _Place(
             root=Path(task.workdir),
             store=store,
-            environment=environments.realise(task.environment),
+            environment=self._containers.realise(task, store)
+            if contained
+            else environments.realise(task.environment),
             cache=StatCache.from_json(task.known or []),
         )
 
@@ -177,16 +184,22 @@ class _Node:
         with _scratch() as scratch:
             reports = scratch / "metrics.jsonl"
             env = self._variables(task, place.environment, reports)
+            if task.environment.kind is EnvironmentKind.CONTAINER:
+                env = container_variables(env, task.command, scratch)
             command = _localise(task.command, env, scratch)
             try:
-                ended: Ended | None = self._start(task, command, place, env)
+                ended: Ended | None = self._start(task, command, place, env, scratch)
             except KeyboardInterrupt:
                 ended = None
             report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
         return _Course(started=started, finished=_clock.now(), ended=ended, report=report)
 
-    def _start(self, task: Task, command: Command, place: _Place, env: Mapping[str, str]) -> Ended:
+    def _start(
+        self, task: Task, command: Command, place: _Place, env: Mapping[str, str], scratch: Path
+    ) -> Ended:
         log = place.root / task.log
+        if isinstance(place.environment, ContainerEnvironment):
+            return self._containers.run(task, command, place.environment, env=env, scratch=scratch)
         if command.kind == "shell":
             return self._shells.run(command, cwd=place.root, env=env, log=log)
         pinned = task.environment.kind is not EnvironmentKind.HOST
@@ -385,11 +398,15 @@ def _describe(ended: Ended) -> str:
     try:
         name = signal.Signals(number).name
     except ValueError:
-        return f"the command exited with status {ended.status}"
+        return f"the command exited with status {ended.status}{_problem(ended)}"
     text = f"the command was killed by signal {number} ({name})"
-    if number == signal.SIGKILL and ended.use.max_rss_mb:
+    if number == signal.SIGKILL and ended.use.max_rss_mb and ended.problem is None:
         text += f"; its peak memory was {ended.use.max_rss_mb:.0f} MB"
-    return text
+    return text + _problem(ended)
+
+
+def _problem(ended: Ended) -> str:
+    return "" if ended.problem is None else f"; {ended.problem}"
 
 
 def _tail(log: Path) -> str | None:

@@ -56,6 +56,27 @@ class Member(Record):
     resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
 
 
+ENGINES = ("docker", "podman")
+"""Container engines that a node may have."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerRequest(Record):
+    """What a job in a container needs beside its environment.
+
+    Attributes:
+        engine: One of ``ENGINES``.
+        memory: Limit in bytes, where the rule's author set one; 0 for none.
+        gpus: GPUs that Ray reserves for the job; may be a fraction.
+        sources: Absolute directories of the workflow, which its scripts and commands may read.
+    """
+
+    engine: str = ENGINES[0]
+    memory: int = 0
+    gpus: float = 0.0
+    sources: tuple[str, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task(Record):
     """One unit of work for the cluster.
@@ -66,6 +87,7 @@ class Task(Record):
         log: Where standard output and error go, relative to the working directory.
         variables: Values of environment variables that the workflow declares (``envvars:``).
         secrets: Names among them whose values must not be recorded.
+        container: What the job needs where its environment is a container, else ``None``.
         environment_store: Root of realised environments on the node; ``None`` for the default.
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
@@ -85,6 +107,7 @@ class Task(Record):
     group: str | None = None
     variables: Mapping[str, str] = dataclasses.field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    container: ContainerRequest | None = None
     environment_store: str | None = None
     known: Json = None
     record: bool = True

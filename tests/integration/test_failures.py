@@ -237,7 +237,7 @@ def test_a_setting_that_cannot_be_meant_is_refused(
 @pytest.mark.parametrize(
     ("directive", "message"),
     [
-        ("container: 'docker://debian:12'", "asks for the container docker://debian:12"),
+        ("container: 'debian.sif'", "the container 'debian.sif' is no image of a registry"),
         ("conda: 'env.yaml'", "repro lock"),
         ("conda: 'named'", "only environment files beside the workflow can be locked"),
     ],

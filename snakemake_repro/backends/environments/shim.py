@@ -29,6 +29,15 @@ _PACKAGES = (
 )
 
 
+def script_packages() -> dict[str, str]:
+    """Return name and directory of the packages, for a container to be shown.
+
+    Raises:
+        EnvironmentBuildError: One of them is not installed.
+    """
+    return {name: str(target) for name, target in _contents()[1].items()}
+
+
 def script_search_path(root: Path) -> Path:
     """Return the directory of links below a store, making it first if need be.
 

@@ -1,0 +1,56 @@
+"""Snakemake's own kinds of values as plain ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snakemake_repro.logic import plain
+from snakemake_repro.records import Json
+
+
+def kind_of(job: Any) -> str:
+    """Return which of Snakemake's kinds of rules a job is of."""
+    kinds = {
+        "norun": job.is_norun,
+        "shell": job.is_shell,
+        "script": job.is_script,
+        "wrapper": job.is_wrapper,
+        "notebook": job.is_notebook,
+        "cwl": job.is_cwl,
+        "template": job.is_template_engine,
+    }
+    return next((kind for kind, applies in kinds.items() if applies), "run")
+
+
+def flags_of(file: Any) -> set[str]:
+    """Return Snakemake's markers of a file."""
+    return set(getattr(file, "flags", None) or ())
+
+
+def named(files: Any) -> dict[str, Json]:
+    """Encode one of Snakemake's named lists, see ``agent.calls``."""
+    names = [[name, start, end] for name, (start, end) in files._get_names()]  # noqa: SLF001
+    return {"items": [plain.encode(builtin(item)) for item in files], "names": names}
+
+
+def builtin(value: Any) -> Any:
+    """Return Snakemake's own containers and strings as the built-in types they behave as."""
+    from snakemake.io import AnnotatedString
+    from snakemake.iocontainers import Namedlist
+
+    if isinstance(value, AnnotatedString):
+        return str(value)
+    if isinstance(value, Namedlist):
+        if list(value.keys()):
+            raise plain.NotPlainError("a named list inside a list")
+        return [builtin(item) for item in value]
+    if type(value) is list:
+        return [builtin(item) for item in value]
+    if isinstance(value, dict) and type(value).__name__ in ("OrderedDict", "CommentedMap"):
+        return {key: builtin(item) for key, item in value.items()}
+    return value
+
+
+def scalar(value: Any) -> Any:
+    """Return a resource's value, strings as such."""
+    return str(value) if isinstance(value, str) else value

@@ -1,0 +1,234 @@
+"""Run a job in a container of this node: what it sees, what it may use, how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from snakemake_repro.backends.agents import Agent, Ended
+from snakemake_repro.backends.containers import owners
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.run import run
+from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
+from snakemake_repro.backends.environments.shim import script_packages
+from snakemake_repro.backends.processtree import own_umask
+from snakemake_repro.logic.containers import (
+    SCRIPT_PACKAGES,
+    ContainerJob,
+    binds,
+    parse_usage,
+    supervised,
+)
+from snakemake_repro.records import FileRecord
+from snakemake_repro.records.tasks import Command, ContainerRequest, Task
+
+_TMPDIRS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+_VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """A text for a shell of the image, and the script that Snakemake wrote for it, if any."""
+
+    text: str
+    shell: str
+    script: Path | None = None
+
+
+class NodeContainers:
+    """The containers of this worker process."""
+
+    def __init__(self, calls: Agent, environ: Mapping[str, str]) -> None:
+        """Start with no connection to any engine.
+
+        Args:
+            calls: Plans scripts and wrappers.
+            environ: The process environment for planning.
+        """
+        self._calls = calls
+        self._environ = environ
+        self._engines: dict[str, Engine] = {}
+
+    def realise(self, task: Task, root: Path) -> ContainerEnvironment:
+        """Return a task's image, pulling it first if this node does not have it.
+
+        Raises:
+            EnvironmentSpecError: The lock does not have the image for this node's platform.
+            EnvironmentBuildError: There is no engine, or the image cannot be had.
+        """
+        engine = self._engine(_request(task).engine)
+        log = Path(task.workdir, task.log)
+        return realise(engine, task.environment, root=root, log=log)
+
+    def run(
+        self,
+        task: Task,
+        command: Command,
+        environment: ContainerEnvironment,
+        *,
+        env: Mapping[str, str],
+        scratch: Path,
+    ) -> Ended:
+        """Run a task's command in its container, to its end.
+
+        Raises:
+            EnvironmentBuildError: The engine refuses the container.
+            EngineLostError: The engine went away under it.
+        """
+        log = Path(task.workdir, task.log)
+        if command.kind == "shell":
+            log.write_bytes(b"")
+            plan = _Plan(text=command.text or "", shell=command.executable or "sh")
+        else:
+            planned = self._plan(task, command, env, scratch)
+            if isinstance(planned, Ended):
+                return planned
+            plan = planned
+        _append(log, environment.said)
+        usage = scratch / "usage"
+        job = _container_job(task, environment, plan, env=env, scratch=scratch, usage=usage)
+        started = time.monotonic()
+        try:
+            status, said = run(environment.engine, job)
+        finally:
+            if plan.script is not None and _removes_scripts(command):
+                plan.script.unlink(missing_ok=True)
+        _append(log, said)
+        counted = parse_usage(usage.read_text(encoding="utf-8") if usage.exists() else "")
+        return Ended(
+            status=status,
+            use=counted.resource_use(time.monotonic() - started),
+            problem=counted.problem(job.memory) if status else None,
+        )
+
+    def _engine(self, kind: str) -> Engine:
+        if kind not in self._engines:
+            engine = Engine(kind)
+            owners.sweep(engine)
+            self._engines[kind] = engine
+        return self._engines[kind]
+
+    def _plan(
+        self, task: Task, command: Command, env: Mapping[str, str], scratch: Path
+    ) -> _Plan | Ended:
+        """Let Snakemake write the script with its preamble, and say how it would start it.
+
+        What it cannot prepare is the job's failure, as on the host.
+        """
+        path = scratch / "plan.json"
+        assert isinstance(command.call, dict)
+        kept = dataclasses.replace(command, call={**command.call, "cleanup_scripts": False})
+        temporary = {name: env[name] for name in _TMPDIRS}
+        log = Path(task.workdir, task.log)
+        ended = self._calls.run(
+            kept,
+            cwd=Path(task.workdir),
+            env={**self._environ, **temporary},
+            log=log,
+            python="python",
+            search_path=Path(SCRIPT_PACKAGES),
+            plan=path,
+        )
+        if ended.status:
+            return ended
+        found = json.loads(path.read_text(encoding="utf-8"))
+        script = Path(task.workdir, found["script"])
+        return _Plan(text=found["text"], shell=found["shell"], script=script)
+
+
+def container_variables(env: Mapping[str, str], command: Command, scratch: Path) -> dict[str, str]:
+    """Return a job's variables with places for temporary files and a home of its own.
+
+    Both are directories on disk: what lies in memory would count against the job's limit.
+    """
+    home = scratch / "home"
+    tmpdir = Path(command.tmpdir) if command.tmpdir else scratch / "tmp"
+    home.mkdir()
+    tmpdir.mkdir(parents=True, exist_ok=True)
+    # an image has no entry for the user's number in its /etc/passwd
+    who = dict.fromkeys(("USER", "LOGNAME"), "user")
+    # inside, the job's devices are numbered anew
+    kept = {name: value for name, value in env.items() if name != _VISIBLE_GPUS}
+    return {**kept, **dict.fromkeys(_TMPDIRS, str(tmpdir)), "HOME": str(home), **who}
+
+
+def _container_job(
+    task: Task,
+    environment: ContainerEnvironment,
+    plan: _Plan,
+    *,
+    env: Mapping[str, str],
+    scratch: Path,
+    usage: Path,
+) -> ContainerJob:
+    request = _request(task)
+    assert environment.record.image is not None
+    log = str(Path(task.workdir, task.log))
+    members = task.members
+    return ContainerJob(
+        image=environment.record.image,
+        command=supervised(
+            log=log, usage=str(usage), shell=plan.shell, text=plan.text, umask=own_umask()
+        ),
+        workdir=task.workdir,
+        binds=binds(
+            workdir=task.workdir,
+            scratch=str(scratch),
+            sources=[place for place in request.sources if Path(place).is_dir()],
+            inputs=[p for m in members for p in _read(task.workdir, m.spec.inputs)],
+            outputs=[
+                p
+                for m in members
+                for name in (*(file.path for file in m.spec.outputs), *m.logs)
+                for p in _written(Path(task.workdir, name))
+            ],
+            tmpdir=task.command.tmpdir,
+            packages={} if plan.script is None else script_packages(),
+        ),
+        variables=env,
+        user="0:0" if environment.engine.facts.rootless else f"{os.getuid()}:{os.getgid()}",
+        groups=tuple(map(str, sorted(set(os.getgroups()) - {os.getgid()}))),
+        cpus=task.threads,
+        memory=request.memory,
+        gpus=_gpus(request),
+    )
+
+
+def _request(task: Task) -> ContainerRequest:
+    return task.container or ContainerRequest()
+
+
+def _gpus(request: ContainerRequest) -> tuple[str, ...]:
+    """Return the devices that Ray reserved for this task."""
+    if not request.gpus:
+        return ()
+    return tuple(filter(None, os.environ.get(_VISIBLE_GPUS, "").split(",")))
+
+
+def _read(workdir: str, files: tuple[FileRecord, ...]) -> Iterator[str]:
+    """Yield inputs that are there, and what they are links to."""
+    for file in files:
+        path = Path(workdir, file.path)
+        if path.exists():
+            yield str(path)
+            yield str(path.resolve())
+
+
+def _written(path: Path) -> Iterator[str]:
+    """Yield an output, and where it comes to be when a directory on its way is a link."""
+    yield str(path)
+    yield str(path.parent.resolve() / path.name)
+
+
+def _removes_scripts(command: Command) -> bool:
+    return isinstance(command.call, dict) and bool(command.call.get("cleanup_scripts"))
+
+
+def _append(log: Path, text: str) -> None:
+    if text:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(text)

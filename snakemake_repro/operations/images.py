@@ -1,0 +1,212 @@
+"""Container images of a workflow: lock what their names mean, and give each by its digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.environments.imagelock import (
+    image_lock_path,
+    lock_record,
+    read_image_lock,
+    write_image_lock,
+)
+from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.snakemake_workflow import find_snakefile, read_workflow
+from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.logic.images import SCHEME, ImageLock, ImageName, moved
+from snakemake_repro.operations.lock import Locked, LockState
+from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
+
+
+class WorkflowImages:
+    """The images of one run."""
+
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        *,
+        engine: Callable[[], Engine],
+        frozen: bool,
+        say: Callable[[str], None],
+    ) -> None:
+        """Remember the collaborators; nothing is read yet.
+
+        Args:
+            path: The lock.
+            root: Working directory of the run.
+            engine: Connects to this machine's engine, which asks registries.
+            frozen: Make no lock.
+            say: Tells the user.
+        """
+        self._path = path
+        self._root = root
+        self._engine = functools.cache(engine)
+        self._frozen = frozen
+        self._say = say
+        self._specs: dict[str, EnvironmentSpec] = {}
+
+    def spec(self, address: str) -> EnvironmentSpec:
+        """Return the pinned image for the address of a container, locking it on first use.
+
+        Raises:
+            EnvironmentSpecError: It is no image of a registry, or not locked and cannot be.
+            EnvironmentBuildError: It is to be locked, and no engine answers.
+            StorageError: The lock cannot be read or written.
+        """
+        if address not in self._specs:
+            self._specs[address] = self._spec(address)
+        return self._specs[address]
+
+    def _spec(self, address: str) -> EnvironmentSpec:
+        image = ImageName.parse(address)
+        if image.digest is not None:
+            return EnvironmentSpec(
+                kind=EnvironmentKind.CONTAINER, name=address, image=image.at(image.digest)
+            )
+        lock = read_image_lock(self._path) or ImageLock()
+        if image.text not in lock.images:
+            lock = self._locked(image, lock)
+        return EnvironmentSpec(
+            kind=EnvironmentKind.CONTAINER,
+            name=address,
+            lock=lock_record(self._path, self._root),
+            lock_text=lock.only(image.text).to_text(),
+        )
+
+    def _locked(self, image: ImageName, lock: ImageLock) -> ImageLock:
+        place = recorded_path(self._path, self._root)
+        if self._frozen:
+            raise EnvironmentSpecError(
+                f"the container {image.text} is not locked: it is not in {place}, and "
+                "--ray-locks frozen makes no lock",
+                hint="`repro lock` makes it; commit the lock with the workflow.",
+            )
+        platforms = self._engine().resolve(image)
+        found = lock.with_image(image.text, platforms)
+        write_image_lock(self._path, found)
+        digests = ", ".join(sorted({str(digest) for digest in platforms.values()}))
+        self._say(f"Locked the container {image.text} as {digests} in {place}.")
+        return found
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesLocked:
+    """What became of the container images that a workflow's rules name.
+
+    Attributes:
+        locked: Of their lock; ``None`` where no rule names an image by a tag.
+        names: The names to upgrade that meant one of the images.
+        unread: Why the workflow could not be read, if it could not: then nothing was done.
+    """
+
+    locked: Locked | None = None
+    names: frozenset[str] = frozenset()
+    unread: EnvironmentSpecError | None = None
+
+
+def lock_workflow_images(
+    workdir: Path,
+    *,
+    engine: Callable[[], Engine] = Engine,
+    check: bool = False,
+    upgrade: bool = False,
+    upgrade_names: Collection[str] = (),
+) -> ImagesLocked:
+    """Bring the lock of the images up to date that the workflow of a directory names.
+
+    A workflow that cannot be read without further options is passed over, if it has no images
+    locked.
+
+    Raises:
+        EnvironmentSpecError: A name is no image, its registry does not have it, or the workflow
+            has a lock and cannot be read.
+        EnvironmentBuildError: No engine answers.
+        StorageError: The lock cannot be read or written.
+    """
+    snakefile = find_snakefile(workdir)
+    if snakefile is None:
+        return ImagesLocked()
+    path = image_lock_path(snakefile)
+    try:
+        asked = read_workflow(snakefile, workdir)
+    except EnvironmentSpecError as exc:
+        if path.exists():
+            raise
+        return ImagesLocked(unread=exc)
+    meant = {name: named_images(name, asked.containers) for name in upgrade_names}
+    locked = lock_images(
+        asked.containers,
+        path,
+        source=snakefile,
+        engine=engine,
+        check=check,
+        upgrade=upgrade,
+        upgrade_names=frozenset().union(*meant.values()),
+    )
+    return ImagesLocked(locked=locked, names=frozenset(name for name in meant if meant[name]))
+
+
+def lock_images(
+    addresses: Iterable[str],
+    path: Path,
+    *,
+    source: Path,
+    engine: Callable[[], Engine],
+    check: bool = False,
+    upgrade: bool = False,
+    upgrade_names: Collection[str] = (),
+) -> Locked | None:
+    """Bring the lock of a workflow's images up to date.
+
+    A name that is locked stays so until it is upgraded. What no rule names any more stays as well:
+    a rule may compute the name of its image.
+
+    Args:
+        addresses: What the rules name; a digest needs no lock.
+        path: The lock.
+        source: The workflow.
+        engine: Connects to an engine, which asks registries.
+        check: Change nothing, only look whether every image is locked.
+        upgrade: Ask anew what every name means.
+        upgrade_names: Ask anew for these, named as in the lock.
+
+    Returns:
+        What became of the lock; ``None`` where there is nothing to lock.
+
+    Raises:
+        EnvironmentSpecError: A name is no image of a registry, or the registry does not have it.
+        EnvironmentBuildError: No engine answers.
+        StorageError: The lock cannot be read or written.
+    """
+    images = {name.text: name for name in map(ImageName.parse, addresses) if name.digest is None}
+    old = read_image_lock(path)
+    if not images:
+        return None if old is None else Locked(source=source, lock=path, state=LockState.UNCHANGED)
+    known = old or ImageLock()
+    missing = images.keys() - known.images.keys()
+    if check:
+        state = LockState.UNCHANGED if not missing else LockState.STALE
+        state = LockState.MISSING if old is None else state
+        return Locked(source=source, lock=path, state=state)
+    connected = functools.cache(engine)
+    again = {text for text in images if upgrade or text in upgrade_names}
+    new = known
+    for text in sorted(missing | again):
+        new = new.with_image(text, connected().resolve(images[text]))
+    if old == new:
+        return Locked(source=source, lock=path, state=LockState.UNCHANGED)
+    write_image_lock(path, new)
+    state = LockState.CREATED if old is None else LockState.CHANGED
+    return Locked(source=source, lock=path, state=state, moved=moved(known, new))
+
+
+def named_images(name: str, addresses: Iterable[str]) -> frozenset[str]:
+    """Return the images that a name means: an address, or what stands in it, also without tag."""
+    images = {image.text: image for image in map(ImageName.parse, addresses)}
+    bare = name.removeprefix(SCHEME)
+    return frozenset(t for t, image in images.items() if bare in (t, image.repository))

@@ -1,0 +1,365 @@
+"""Container images made offline from Debian packages, and a registry on loopback to serve them.
+
+A layer is a tar of the packages' own payloads with fixed order, owner and time: no base image, no
+builder. Security updates change the packages and with them every digest, so no test names one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import gzip
+import hashlib
+import http.client
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import pytest
+from servers import free_port
+
+_MTIME = 1_700_000_000
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_SKIPPED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "usr/share/lintian",
+)
+_PACKAGES = {
+    "busybox": ("busybox-static", "bash-static"),
+    "python": (
+        *("busybox-static", "bash-static", "libc6", "python3.11-minimal", "libpython3.11-minimal"),
+        *("libpython3.11-stdlib", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0"),
+        *("liblzma5", "libuuid1", "libcrypt1"),
+    ),
+}
+_APPLETS = [
+    "awk",
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "date",
+    "dd",
+    "df",
+    "echo",
+    "env",
+    "false",
+    "find",
+    "grep",
+    "head",
+    "hostname",
+    "id",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "nc",
+    "ping",
+    "printf",
+    "ps",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "wc",
+    "wget",
+    "which",
+    "xargs",
+]
+_DIRECTORIES = ("usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev", "etc", "proc", "sys")
+_CONFIG = "application/vnd.docker.container.image.v1+json"
+_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Image:
+    """An image that no engine has seen yet."""
+
+    layer: bytes
+    config: bytes
+
+    @property
+    def id(self) -> str:
+        """What an engine will call it."""
+        return digest(self.config)
+
+
+def digest(content: bytes) -> str:
+    """Return a digest as registries write it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+@functools.cache
+def make_image(kind: str, *, label: str = "", architecture: str = "amd64") -> Image:
+    """Make an image of busybox and bash, or of these and Python.
+
+    Args:
+        kind: ``busybox`` or ``python``.
+        label: Stands in ``/etc/label`` and in the variable ``LABEL``, and makes images differ.
+        architecture: What the image says it is for.
+    """
+    layer = _layer(kind, label)
+    config = {
+        "architecture": architecture,
+        "os": "linux",
+        "created": "2023-11-14T22:13:20Z",
+        "config": {"Env": ["PATH=/usr/bin:/usr/sbin", f"LABEL={label}"], "Cmd": ["/bin/bash"]},
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+    }
+    return Image(layer=layer, config=json.dumps(config, sort_keys=True).encode())
+
+
+class Registry:
+    """``docker-registry`` on a free port of the loopback interface; it may go away and come back."""
+
+    def __init__(self, root: Path) -> None:
+        """Choose a port; nothing is started yet."""
+        root.mkdir(parents=True, exist_ok=True)
+        self._root = root
+        self.port = free_port()
+        self.host = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        config = self._root / "registry.yml"
+        config.write_text(
+            "version: 0.1\n"
+            "log: {level: error, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: {self._root / 'data'}}}}}\n"
+            f"http: {{addr: '{self.host}'}}\n"
+        )
+        with (self._root / "registry.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["docker-registry", "serve", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 30
+        while not self._answers():
+            assert self._process.poll() is None, (self._root / "registry.log").read_text()
+            assert time.monotonic() < deadline, "the registry does not answer"
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it without notice."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def push(self, image: Image, name: str, tag: str) -> str:
+        """Upload an image; return its manifest's digest."""
+        layer = gzip.compress(image.layer, 1, mtime=0)
+        self._upload(name, image.config)
+        self._upload(name, layer)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"mediaType": _CONFIG, "size": len(image.config), "digest": image.id},
+            "layers": [{"mediaType": _LAYER, "size": len(layer), "digest": digest(layer)}],
+        }
+        return self._tag(name, tag, manifest)
+
+    def push_index(self, name: str, tag: str, manifests: Mapping[str, str]) -> str:
+        """Tag an index of manifests that were pushed, architecture -> digest; return its digest."""
+        entries = []
+        for architecture, one in manifests.items():
+            status, body, _ = self._ask("GET", f"/v2/{name}/manifests/{one}", kind=MANIFEST)
+            assert status == http.client.OK
+            platform = {"architecture": architecture, "os": "linux"}
+            entry = {"mediaType": MANIFEST, "size": len(body), "digest": one, "platform": platform}
+            entries.append(entry)
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+        return self._tag(name, tag, index)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _upload(self, name: str, content: bytes) -> None:
+        status, _, place = self._ask("POST", f"/v2/{name}/blobs/uploads/")
+        assert status == http.client.ACCEPTED
+        parts = urlsplit(place)
+        query = f"{parts.query}&digest={digest(content)}"
+        status, body, _ = self._ask("PUT", f"{parts.path}?{query}", content)
+        assert status == http.client.CREATED, body
+
+    def _tag(self, name: str, tag: str, manifest: Mapping[str, Any]) -> str:
+        content = json.dumps(manifest, sort_keys=True).encode()
+        path = f"/v2/{name}/manifests/{tag}"
+        status, body, _ = self._ask("PUT", path, content, kind=manifest["mediaType"])
+        assert status == http.client.CREATED, body
+        return digest(content)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        kind: str = "application/octet-stream",
+    ) -> tuple[int, bytes, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            headers = {"Content-Type": kind, "Accept": kind}
+            connection.request(method, path, content, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), answer.getheader("Location") or ""
+        finally:
+            connection.close()
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self._ask("GET", "/v2/")[0] == http.client.OK
+        return False
+
+
+@contextlib.contextmanager
+def registry(root: Path) -> Iterator[Registry]:
+    """Run a registry; skip the test where the program for it is not installed."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("needs the program docker-registry")
+    with Registry(root) as running:
+        yield running
+
+
+_Entries = dict[str, tuple[tarfile.TarInfo, bytes | None]]
+
+
+def _layer(kind: str, label: str) -> bytes:
+    entries: _Entries = {}
+    for name in _MERGED:
+        _put(entries, _link(name, f"usr/{name}"))
+    for name in (*_DIRECTORIES, "tmp"):
+        _put(entries, _directory(name, 0o1777 if name == "tmp" else 0o755))
+    for package in _packages(kind):
+        _unpack(entries, package)
+    for applet in _APPLETS:
+        _put(entries, _link(f"usr/bin/{applet}", "busybox"))
+    _put(entries, _link("usr/bin/bash", "bash-static"))
+    if kind == "python":
+        _put(entries, _link("usr/bin/python", "python3.11"))
+    for name, text in (
+        ("etc/label", f"{label}\n"),
+        ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
+        ("etc/group", "root:x:0:\n"),
+    ):
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(text), 0o644
+        _put(entries, info, text.encode())
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name in sorted(entries):  # parents come before what is in them
+            info, content = entries[name]
+            archive.addfile(info, None if content is None else io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _put(entries: _Entries, info: tarfile.TarInfo, content: bytes | None = None) -> None:
+    info.mtime, info.uid, info.gid, info.uname, info.gname = _MTIME, 0, 0, "", ""
+    info.pax_headers = {}
+    entries[info.name] = (info, content)
+
+
+def _unpack(entries: _Entries, package: Path) -> None:
+    """Add what a Debian package holds, as it is in a tree whose ``/bin`` is a link."""
+    unpacked = subprocess.run(
+        ["dpkg-deb", "--fsys-tarfile", package], check=True, stdout=subprocess.PIPE
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(unpacked)) as archive:
+        for member in archive:
+            name = _place(member.name)
+            known = member.isdir() and name in entries
+            if not name or known or name in _MERGED or name.startswith(_SKIPPED):
+                continue
+            source = archive.extractfile(member) if member.isreg() else None
+            member.name = name
+            if member.islnk():
+                member.linkname = _place(member.linkname)
+            _put(entries, member, None if source is None else source.read())
+
+
+def _directory(name: str, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    return info
+
+
+def _link(name: str, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = tarfile.SYMTYPE, target, 0o777
+    return info
+
+
+def _place(name: str) -> str:
+    bare = name.removeprefix(".").strip("/")
+    return f"usr/{bare}" if bare.partition("/")[0] in _MERGED else bare
+
+
+@functools.cache
+def _packages(kind: str) -> tuple[Path, ...]:
+    """Download what an image is made of, once for all images of this process."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("needs Debian's dpkg-deb to make images")
+    folder = _folder()
+    missing = [name for name in _PACKAGES[kind] if not list(folder.glob(f"{name}_*.deb"))]
+    if missing:
+        done = subprocess.run(
+            ["apt-get", "download", "-qq", *missing],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"needs Debian packages to make images: {done.stderr.strip()[-200:]}")
+    return tuple(next(folder.glob(f"{name}_*.deb")) for name in _PACKAGES[kind])
+
+
+@functools.cache
+def _folder() -> Path:
+    """Return a directory that lives as long as this process, also for ``_apt``."""
+    holder = tempfile.TemporaryDirectory(prefix="repro-test-debs-")
+    _HOLDERS.append(holder)
+    path = Path(holder.name)
+    path.chmod(0o777)
+    return path
+
+
+_HOLDERS: list[tempfile.TemporaryDirectory[str]] = []
