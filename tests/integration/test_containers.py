@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from containers import Registry, make_image
+from containers import BASIC, Registry, make_image
+from containers import registry as private_registry
 from processes import descendants, kill, wait_for
 from runs import Workspace
 
@@ -22,8 +25,9 @@ from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.containers.run import run
 from snakemake_repro.backends.environments.imagelock import NAME
+from snakemake_repro.errors import ReproError
 from snakemake_repro.logic.containers import Bind, ContainerJob, supervised
-from snakemake_repro.logic.images import ImageLock
+from snakemake_repro.logic.images import ImageLock, ImageName
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, JobState, JobStatus
 
 pytestmark = pytest.mark.integration
@@ -407,7 +411,7 @@ def test_a_job_sees_its_image_its_files_and_nothing_else_of_the_host(
     of_the_shell = {"PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME"}
     of_the_executor = {"REPRO_JOB", "REPRO_METRICS", "PYTHONHASHSEED", "SOURCE_DATE_EPOCH"}
     of_the_executor |= {"TMPDIR", "TMP", "TEMP", "TEMPDIR", "HOME", "USER", "LOGNAME"}
-    of_the_executor |= {name for name in names if name.endswith("_NUM_THREADS")}
+    of_the_executor |= {name for name in names if name.endswith("_THREADS")}
     assert of_the_image | of_the_executor <= names
     proxies = {name for name in names if name.lower().endswith("_proxy")}
     assert names - of_the_image - of_the_shell - of_the_executor - proxies == set()
@@ -576,6 +580,29 @@ def test_upgrading_one_image_leaves_the_others(shared: Workspace, registry: Regi
     done = _repro(shared, "lock", "--upgrade", "no-such-image")
     assert done.returncode not in (0, 1)
     assert "nothing to upgrade: no-such-image" in done.stderr
+
+
+def test_a_private_registry_gets_the_credentials_of_docker_login(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with private_registry(tmp_path / "registry", private=True) as registry:
+        made = make_image("busybox", label="private")
+        digest = registry.push(made, "lab/private", "1")
+        image = ImageName.parse(f"docker://{registry.host}/lab/private:1")
+        reference = f"{registry.host}/lab/private@{digest}"
+        for refused in (lambda: engine.resolve(image), lambda: engine.pull(reference)):
+            with pytest.raises(ReproError, match="no basic auth credentials") as caught:
+                refused()
+            assert "`docker login`" in str(caught.value.hint)
+        config = {"auths": {registry.host: {"auth": BASIC}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        knowing = Engine()
+        with closing(knowing.client):
+            assert str(knowing.resolve(image)["linux/amd64"]) == digest
+            knowing.pull(reference)
+            assert knowing.image_id(reference) == made.id
+            knowing.client.images.remove(reference)
 
 
 PODMAN_CONFIG = """

@@ -196,7 +196,7 @@ def _cause(exc: BaseException) -> str:
 
 def _advice(said: str) -> str:
     words = said.lower()
-    if "denied" in words or "unauthorized" in words or "authentication" in words:
+    if any(word in words for word in ("denied", "unauthorized", "auth credentials")):
         return "Is the name right? For a private image, `docker login` gives the credentials."
     if "unknown" in words or "not found" in words:
         return "Check the name and tag, or the digest, in `container:` and in the lock."

@@ -77,7 +77,7 @@ def test_an_input_beside_an_output_is_seen_once() -> None:
 
 
 def test_a_name_that_only_begins_like_another_is_not_below_it() -> None:
-    assert ("/web/a", True) in _binds(inputs=["/work/a"], workdir="/w")
+    assert ("/web/a", True) in _binds(inputs=["/web/a"], workdir="/w")
 
 
 def test_many_inputs_of_one_directory_are_one_bind() -> None:
