@@ -6,23 +6,16 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_plugin_ray.settings import (
-    CONTAINER_ENGINES,
-    ENVIRONMENTS,
-    HERMETIC,
-    LOCKS,
-    MLFLOW_RUNS,
-    TIERS,
-    TRACES,
-    ExecutorSettings,
-)
+from snakemake_executor_plugin_ray.checks import check
+from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import image_lock_path
+from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
@@ -34,11 +27,12 @@ from snakemake_repro.backends.snakemake_jobs import (
     defaulted_resources,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
-from snakemake_repro.errors import ClusterError, UsageError
+from snakemake_repro.backends.snakemake_trigger import environment_file, forget_locks
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
+from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.surroundings import check_isolation, clear_stages
@@ -80,7 +74,7 @@ class Run:
         Raises:
             UsageError: A setting has a value that cannot be meant.
         """
-        _check(settings, workflow)
+        check(settings, workflow)
         self._workflow = workflow
         self._settings = settings
         self._logger = logger
@@ -111,6 +105,7 @@ class Run:
                 run_id=self._id,
                 workdir=self._workdir,
                 host_environments=settings.environments == "host",
+                link_scripts=settings.link_scripts,
                 preferred=_PREFERRED.get(settings.environments),
                 engine=settings.container_engine,
                 fork_only=settings.tier == "fork",
@@ -165,6 +160,7 @@ class Run:
         try:
             if self._workflow.execution_settings.lock:  # no other run is under way here
                 clear_stages(self._workdir)
+            self._lock_on_first_use(ours.values())
             kinds = {self._translator.check_environment(job) for job in ours.values()}
             requests = [self._translator.isolation(job) for job in ours.values()]
             # nodes elsewhere have engines of their own, and their own variables that name them
@@ -317,6 +313,16 @@ class Run:
                 "`--scheduler firstfit` does not."
             )
 
+    def _lock_on_first_use(self, jobs: Iterable[Any]) -> None:
+        if self._settings.locks == "frozen" or self._settings.environments == "host":
+            return
+        members = [member for job in jobs for member in (job if job.is_group() else [job])]
+        files = [path for path in map(environment_file, members) if path is not None]
+        for locked in lock_on_first_use(files, self._workdir):
+            name = recorded_path(locked.lock, self._workdir)
+            self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")
+        forget_locks()
+
     def _prepare_outputs(self, job: Any) -> None:
         """Do what Snakemake does before it runs a job, except for the temporary directory.
 
@@ -379,68 +385,3 @@ class Run:
 
 def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
-
-
-def _check(settings: ExecutorSettings, workflow: Any) -> None:
-    """Refuse values and combinations that cannot be meant.
-
-    Raises:
-        UsageError: The first of them.
-    """
-    for flag, value, known in (
-        ("container-engine", settings.container_engine, CONTAINER_ENGINES),
-        ("environments", settings.environments, ENVIRONMENTS),
-        ("hermetic", settings.hermetic, HERMETIC),
-        ("hermetic-trace", settings.hermetic_trace, TRACES),
-        ("locks", settings.locks, LOCKS),
-        ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
-        ("tier", settings.tier, TIERS),
-    ):
-        if value not in known:
-            raise UsageError(
-                f"--ray-{flag} is {value!r}: expected one of {', '.join(known)}",
-                hint="`snakemake --help` describes the --ray- flags.",
-            )
-    if settings.hermetic == "report" and settings.hermetic_trace == "off":
-        raise UsageError(
-            "--ray-hermetic report needs strace to see what jobs do, and --ray-hermetic-trace is "
-            "off",
-            hint="Leave --ray-hermetic-trace away.",
-        )
-    if settings.resubmissions < 0:
-        raise UsageError(
-            f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",
-            hint="0 gives up at the first loss.",
-        )
-    if settings.delivery_wait < 0:
-        raise UsageError(
-            f"--ray-delivery-wait is {settings.delivery_wait}: expected 0 or more seconds",
-            hint="0 does not wait; delivery goes on in the background.",
-        )
-    if settings.cpus is not None and settings.cpus < 1:
-        raise UsageError(
-            f"--ray-cpus is {settings.cpus}: expected 1 or more",
-            hint="Leave it away for all CPUs of this machine.",
-        )
-    if settings.address and settings.address.startswith("ray://"):
-        raise ClusterError(
-            f"--ray-address is {settings.address!r}: Ray Client addresses are not supported",
-            hint="Give the head's own address, HOST:6379, from a machine of its network.",
-        )
-    if workflow.deployment_settings.deployment_method:
-        methods = ", ".join(sorted(str(m) for m in workflow.deployment_settings.deployment_method))
-        raise UsageError(
-            f"--software-deployment-method {methods} together with --executor ray: the executor "
-            "realises environments itself, from their locks",
-            hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
-        )
-    from snakemake_interface_executor_plugins.settings import SharedFSUsage
-
-    missing = SharedFSUsage.all() - set(workflow.storage_settings.shared_fs_usage)
-    if missing:
-        names = ", ".join(sorted(usage.item_to_choice() for usage in missing))
-        raise UsageError(
-            f"--shared-fs-usage lacks {names}: this version of --executor ray needs a file system "
-            "that driver and nodes share",
-            hint="Leave --shared-fs-usage away.",
-        )

@@ -60,6 +60,15 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
+    link_scripts: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Run the link scripts that conda packages bring. They may do anything, and "
+            "what they do is in no lock.",
+            "env_var": False,
+            "required": False,
+        },
+    )
     container_engine: str = dataclasses.field(
         default="docker",
         metadata={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,12 +48,14 @@ def lonely(tmp_path: Path, tracking_uri: str) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Engine:
+def engine() -> Iterator[Engine]:
     """The Docker engine of this machine."""
     try:
-        return Engine("docker")
+        found = Engine()
     except EnvironmentBuildError as exc:
         pytest.skip(exc.message)
+    with contextlib.closing(found.client):
+        yield found
 
 
 @pytest.fixture(scope="session")

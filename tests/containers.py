@@ -6,6 +6,7 @@ builder. Security updates change the packages and with them every digest, so no 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -97,6 +98,9 @@ _APPLETS = [
 _DIRECTORIES = ("usr", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "dev", "etc", "proc", "sys")
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+USER, PASSWORD = "lab", "lab-password"
+_HTPASSWD = f"{USER}:$2b$05$abcdefghijklmnopqrstuuL/Ej5MNdcjasz4Sr7bjTMIxZn.WGpgG\n"
+BASIC = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
@@ -142,10 +146,16 @@ def make_image(kind: str, *, label: str = "", architecture: str = "amd64") -> Im
 class Registry:
     """``docker-registry`` on a free port of the loopback interface; it may go away and come back."""
 
-    def __init__(self, root: Path) -> None:
-        """Choose a port; nothing is started yet."""
+    def __init__(self, root: Path, *, private: bool = False) -> None:
+        """Choose a port; nothing is started yet.
+
+        Args:
+            root: Where it keeps everything.
+            private: It asks for ``USER`` and ``PASSWORD``.
+        """
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
+        self._private = private
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -159,6 +169,11 @@ class Registry:
             f"storage: {{filesystem: {{rootdirectory: {self._root / 'data'}}}}}\n"
             f"http: {{addr: '{self.host}'}}\n"
         )
+        if self._private:
+            passwords = self._root / "htpasswd"
+            passwords.write_text(_HTPASSWD)
+            with config.open("a") as file:
+                file.write(f"auth: {{htpasswd: {{realm: lab, path: {passwords}}}}}\n")
         with (self._root / "registry.log").open("ab") as log:
             self._process = subprocess.Popen(
                 ["docker-registry", "serve", config],
@@ -237,7 +252,7 @@ class Registry:
     ) -> tuple[int, bytes, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            headers = {"Content-Type": kind, "Accept": kind}
+            headers = {"Content-Type": kind, "Accept": kind, "Authorization": f"Basic {BASIC}"}
             connection.request(method, path, content, headers)
             answer = connection.getresponse()
             return answer.status, answer.read(), answer.getheader("Location") or ""
@@ -251,11 +266,11 @@ class Registry:
 
 
 @contextlib.contextmanager
-def registry(root: Path) -> Iterator[Registry]:
+def registry(root: Path, *, private: bool = False) -> Iterator[Registry]:
     """Run a registry; skip the test where the program for it is not installed."""
     if shutil.which("docker-registry") is None:
         pytest.skip("needs the program docker-registry")
-    with Registry(root) as running:
+    with Registry(root, private=private) as running:
         yield running
 
 

@@ -196,11 +196,14 @@ def _repro(arguments: list[str]) -> str | None:
             return None
         # with the command's own settings: click keeps the first help option that it makes
         with click.Context(main, info_name="repro", **main.context_settings) as parent:
-            command = main.get_command(parent, arguments[0]) if arguments else None
+            command: click.Command | None = main
+            words = list(arguments)
+            while isinstance(command, click.Group):
+                command = command.get_command(parent, words.pop(0)) if words else None
             if command is None:
-                return f"there is no `repro {' '.join(arguments[:1])}`"
+                return f"there is no `repro {' '.join(arguments)}`"
             with click.Context(command, parent=parent) as context:
-                values, rest, _ = command.make_parser(context).parse_args(arguments[1:])
+                values, rest, _ = command.make_parser(context).parse_args(words)
     except click.ClickException as exc:
         return exc.format_message()
     if rest:

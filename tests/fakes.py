@@ -114,6 +114,7 @@ def _record(spec: EnvironmentSpec, packages: Sequence[LockedPackage]) -> Environ
         name=spec.name,
         platform=sysconfig.get_platform(),
         python=platform.python_version(),
+        interpreter=digest_of("FakeInterpreter/1", []),
         source=spec.source,
         lock=spec.lock,
         packages=tuple(

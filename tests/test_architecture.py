@@ -71,6 +71,10 @@ ONLY_IN = {
     "git": ("snakemake_repro.backends.git",),
     "docker": ("snakemake_repro.backends.containers",),
     "uv": ("snakemake_repro.backends.uv",),
+    "rattler": (
+        "snakemake_repro.backends.conda_solve",
+        "snakemake_repro.backends.environments.conda",
+    ),
     "sqlite3": ("snakemake_repro.backends.index",),
     "fcntl": ("snakemake_repro.backends.environments.flock", "snakemake_repro.backends.index"),
     "ctypes": (
@@ -85,6 +89,8 @@ ONLY_IN = {
     "subprocess": (
         "snakemake_repro.backends.agents",
         "snakemake_repro.backends.bubblewrap",
+        "snakemake_repro.backends.conda_solver",
+        "snakemake_repro.backends.environments.conda",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
         "snakemake_repro.backends.tracing",
@@ -107,7 +113,7 @@ ONLY_IN = {
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("rattler", "conda_lock", "tenacity", "networkx")
+NOT_YET = ("conda_lock", "tenacity", "networkx")
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {

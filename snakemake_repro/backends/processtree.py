@@ -134,6 +134,12 @@ def kill_rest(*, patience: float = 2.0) -> list[struct_rusage]:
     return uses
 
 
+def own_umask() -> str:
+    """Return the umask of this process in octal; asking the system would change it meanwhile."""
+    status = Path("/proc/self/status").read_text()
+    return status.partition("\nUmask:")[2].split()[0]
+
+
 def alive(pid: int) -> bool:
     """Tell whether a process exists and is not a zombie."""
     try:

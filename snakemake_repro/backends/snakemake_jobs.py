@@ -73,6 +73,7 @@ class Settings:
 
     Attributes:
         host_environments: Ignore ``conda:`` and ``container:``, as the user asked explicitly.
+        link_scripts: Run the link scripts of conda packages.
         fork_only: Never use the direct tier.
         hermetic: How jobs are closed off.
         variables: Declared environment variables with their values.
@@ -91,6 +92,7 @@ class Settings:
     variables: Mapping[str, str]
     secrets: tuple[str, ...]
     hermetic: Hermetic = dataclasses.field(default_factory=Hermetic)
+    link_scripts: bool = False
     preferred: EnvironmentKind | None = None
     engine: str = ENGINES[0]
 
@@ -231,7 +233,9 @@ class Translator:
             )
         path = Path(source.get_path_or_uri(secret_free=True))
         if path not in self._specs:
-            self._specs[path] = resolve_spec(path, self._settings.workdir)
+            self._specs[path] = resolve_spec(
+                path, self._settings.workdir, link_scripts=self._settings.link_scripts
+            )
         return self._specs[path]
 
     # -- what to run ------------------------------------------------------------------------

@@ -48,9 +48,14 @@ def lock_of(env_file: Path) -> str | None:
         return None
 
 
+def forget_locks() -> None:
+    """Read locks anew: some have just been made."""
+    lock_of.cache_clear()
+
+
 def environment_file(job: Any) -> Path | None:
     """Return the local environment file that a job's rule names in ``conda:``."""
-    source = getattr(job.conda_env_spec, "file", None)
+    source = None if job.is_norun else getattr(job.conda_env_spec, "file", None)
     if source is None or not source.is_local:
         return None
     return Path(source.get_path_or_uri(secret_free=True))

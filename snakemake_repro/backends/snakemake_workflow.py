@@ -55,7 +55,7 @@ def read_workflow(snakefile: Path, workdir: Path) -> Asked:
                 files=tuple(dict.fromkeys(filter(None, map(_file, rules)))),
                 computed=tuple(rule.name for rule in rules if _computes(rule)),
             )
-    except Exception as exc:  # a Snakefile is a program: anything may happen in it
+    except (Exception, SystemExit) as exc:  # a Snakefile is a program: anything may happen
         problem = " ".join(str(exc).split()) or type(exc).__name__
         raise EnvironmentSpecError(
             f"the workflow {snakefile} cannot be read: {problem}",
@@ -94,6 +94,7 @@ def _loaded(snakefile: Path) -> Iterator[Any]:
         workflow.include(snakefile.absolute(), overwrite_default_target=True)
         yield workflow
     finally:
+        workflow._snakemake_tmp_dir.cleanup()  # noqa: SLF001 - else it says that nobody did
         if workflow.sourcecache.runtime_cache is not None:
             workflow.sourcecache.runtime_cache.cleanup()
 

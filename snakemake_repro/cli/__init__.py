@@ -10,6 +10,7 @@ import click
 
 from snakemake_repro import __version__
 from snakemake_repro.cli import _command
+from snakemake_repro.cli.env import env
 from snakemake_repro.cli.init import init
 from snakemake_repro.cli.lineage import lineage
 from snakemake_repro.cli.lock import lock
@@ -33,5 +34,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, verify, log, sync, lock, init):
+for _one in (report, lineage, verify, log, sync, lock, env, init):
     main.add_command(_one)

@@ -22,37 +22,70 @@ _SUFFIXES = (".yaml", ".yml")
     flag_value=_EVERYTHING,
     multiple=True,
     metavar="[NAME]",
-    help="Move this package to its newest version, or every package.",
+    help="Move this package to its newest version, or this container image to what its tag means "
+    "now; or everything.",
+)
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="NAME",
+    help="Lock conda packages for this platform as well, e.g. linux-aarch64.",
 )
 @_command.workdir_option
 @_command.output_options
 def lock(
-    *, files: tuple[Path, ...], check: bool, upgrades: tuple[str, ...], workdir: Path, as_json: bool
+    *,
+    files: tuple[Path, ...],
+    check: bool,
+    upgrades: tuple[str, ...],
+    platforms: tuple[str, ...],
+    workdir: Path,
+    as_json: bool,
 ) -> int:
-    """Lock environment files to exact versions and digests.
+    """Lock environment files and container images to exact versions and digests.
 
-    Of `envs/x.yaml` the lock is `envs/x.requirements.lock`; commit both. Without FILE every
-    environment file in a directory called `envs` is locked. What is locked stays locked until it
-    is upgraded.
+    Of `envs/x.yaml` the lock is `envs/x.conda-lock.yml` if it asks for conda packages, else
+    `envs/x.requirements.lock`; commit both. Without FILE every environment file in a directory
+    called `envs` is locked, and in `envs/containers.lock.yml` every image that a rule of the
+    workflow names in `container:`. What is locked stays locked until it is upgraded.
     """
     if check and upgrades:
         raise click.UsageError("--check changes nothing, --upgrade does: give one of them.")
     from snakemake_repro.backends.files import recorded_path
     from snakemake_repro.cli import _terminal, _text
     from snakemake_repro.operations.environment_files import find_environment_files
+    from snakemake_repro.operations.images import ImagesLocked, lock_workflow_images
     from snakemake_repro.operations.lock import lock
 
     # `--upgrade FILE` reads as if FILE were a package
     named = [workdir / name for name in upgrades if name.endswith(_SUFFIXES)]
-    chosen = [workdir / file for file in files] + named or find_environment_files(workdir)
-    packages = [name for name in upgrades if not name.endswith(_SUFFIXES) and name != _EVERYTHING]
+    chosen = [workdir / file for file in files] + named
+    names = [name for name in upgrades if not name.endswith(_SUFFIXES) and name != _EVERYTHING]
+    everything = _EVERYTHING in upgrades
     with _terminal.waiting("locking"):
+        images = ImagesLocked()
+        if not chosen:
+            images = lock_workflow_images(
+                workdir, check=check, upgrade=everything, upgrade_names=names
+            )
+            chosen = find_environment_files(
+                workdir, needed=images.locked is None and images.unread is None
+            )
+            if not chosen and images.unread is not None:
+                raise images.unread
         locked = lock(
             chosen,
             check=check,
-            upgrade=bool(named) or _EVERYTHING in upgrades,
-            upgrade_packages=packages,
+            upgrade=bool(named) or everything,
+            upgrade_packages=[name for name in names if name not in images.names],
+            platforms=platforms,
         )
+    if images.locked is not None:
+        locked = (*locked, images.locked)
+    if images.unread is not None:
+        problem = _text.inert(images.unread.render(), lines=True)
+        click.echo(f"Containers were not looked for: {problem}", err=True)
     current = all(one.current for one in locked)
     if as_json:
         from snakemake_repro.cli._json import emit

@@ -34,9 +34,11 @@ _CGROUP = (
 )
 
 _SUPERVISOR = f"""\
+[ "$PPID" -le 1 ] && [ "$$" -lt 100 ] || {{ echo "no pid namespace of its own"; exit 125; }}
 exec 3<&0 </dev/null >>"$1" 2>&1
 command -v "$3" >/dev/null || {{ echo "the image has no shell '$3'"; exit 127; }}
 {{ read -r _; kill -9 -1; }} <&3 3<&- >/dev/null 2>&1 &
+umask "$5"
 "$3" -c "$4" 3<&-
 status=$?
 for file in {" ".join(_CGROUP)}; do
@@ -47,8 +49,9 @@ exit "$status"
 """Runs a job in any POSIX shell, which is all that it needs of an image.
 
 Standard input is held open by the worker. When that dies, the watcher reads the end of file and
-kills everything in the container. At the end the container's own cgroup is read from inside, which
-needs no rights; afterwards it is gone.
+kills everything in the container. In an engine that gives containers the pids of the host that
+would be everything of this user, so the first line makes sure that it does not. At the end the
+container's own cgroup is read from inside, which needs no rights; afterwards it is gone.
 """
 
 
@@ -125,7 +128,9 @@ class Usage:
         )
 
 
-def supervised(*, log: str, usage: str, shell: str, text: str) -> tuple[str, ...]:
+def supervised(
+    *, log: str, usage: str, shell: str, text: str, umask: str = "0022"
+) -> tuple[str, ...]:
     """Return the command of a container that runs a shell text.
 
     Args:
@@ -133,17 +138,18 @@ def supervised(*, log: str, usage: str, shell: str, text: str) -> tuple[str, ...
         usage: File that gets what ``parse_usage`` reads.
         shell: Name of the shell in the image.
         text: For the shell.
+        umask: Of the job, in octal.
     """
-    return ("sh", "-c", _SUPERVISOR, "sh", log, usage, shell, text)
+    return ("sh", "-c", _SUPERVISOR, "sh", log, usage, shell, text, umask)
 
 
 def parse_usage(text: str) -> Usage:
     """Read what the supervisor copied from the cgroup, of either version."""
     found: dict[str, float] = {}
     for line in text.splitlines():
-        *name, value = line.split()
+        name, _, value = line.rpartition(" ")
         if value.isdigit():
-            found[" ".join(name)] = float(value)
+            found[name] = float(value)
 
     def first(*names: str) -> float:
         return next((found[name] for name in names if name in found), 0.0)

@@ -1,8 +1,7 @@
-"""Environment files: what they ask for, in so far as a Python package index can give it.
+"""Environment files that ask for nothing but what a Python package index can give.
 
-The file is Snakemake's own (conda) format, limited here to ``python``, ``pip`` and one ``pip:``
-list, so that ``--sdm conda`` takes it as well. What it asks for beyond that is refused, never
-left out.
+The file is Snakemake's own (conda) format, so that ``--sdm conda`` takes it as well: ``python``,
+``pip`` and one ``pip:`` list. One that asks for conda packages is read by ``conda_spec``.
 """
 
 from __future__ import annotations
@@ -53,8 +52,16 @@ class PypiSpec:
         return next(_admitted(SpecifierSet(self.python)))
 
 
+def is_pypi(data: Json) -> bool:
+    """Tell whether an environment file asks for nothing but Python and what pip installs."""
+    dependencies = data.get("dependencies") if isinstance(data, dict) else None
+    if not isinstance(dependencies, list):
+        return True  # and what is wrong with it is said there
+    return all(_is_pip(entry) or _conda_name(entry) in _CONDA_NAMES for entry in dependencies)
+
+
 def parse_spec(data: Json, *, name: str) -> PypiSpec:
-    """Read an environment file's content.
+    """Read the content of an environment file that asks for nothing else.
 
     Args:
         data: The parsed YAML.
@@ -63,44 +70,81 @@ def parse_spec(data: Json, *, name: str) -> PypiSpec:
     Raises:
         EnvironmentSpecError: It is no environment file, or asks for what an index cannot give.
     """
+    dependencies, lists = split_dependencies(data, name=name)
+    refuse_variables(data, name=name)
+    python = DEFAULT_PYTHON
+    for entry in dependencies:
+        match = _CONDA_SPEC.fullmatch(entry.strip())
+        if match and match["name"].lower() == "python" and match["spec"]:
+            python = _python(match["spec"], name)
+    requirements = tuple(sorted(pip_requirements(lists, name=name)))
+    return PypiSpec(python=python, requirements=requirements)
+
+
+def split_dependencies(data: Json, *, name: str) -> tuple[list[Json], list[Json]]:
+    """Return the dependencies of an environment file, and the list for pip among them.
+
+    Raises:
+        EnvironmentSpecError: It is no environment file.
+    """
     dependencies = data.get("dependencies") if isinstance(data, dict) else None
     if not isinstance(dependencies, list):
         raise EnvironmentSpecError(
             f"{name} is no environment file: expected a `dependencies:` list", hint=_EXAMPLE
         )
-    _refuse_variables(data, name)
-    python, conda = DEFAULT_PYTHON, []
-    lists: list[Json] = []
-    for entry in dependencies:
-        if isinstance(entry, dict) and set(entry) == {"pip"}:
-            lists.append(entry["pip"])
-            continue
-        match = _CONDA_SPEC.fullmatch(entry.strip()) if isinstance(entry, str) else None
-        if match is None or match["name"].lower() not in _CONDA_NAMES:
-            conda.append(str(entry))
-        elif match["name"].lower() == "python" and match["spec"]:
-            python = _python(match["spec"], name)
-    if conda:
-        raise EnvironmentSpecError(
-            f"{name} asks for conda packages ({', '.join(conda)}); this version realises "
-            "environments from a Python package index only, conda packages and containers come "
-            "in a later version",
-            hint="List Python packages under `pip:`, or use `--ray-environments host`.",
-        )
+    lists = [entry["pip"] for entry in dependencies if _is_pip(entry)]
     if len(lists) > 1 or not all(isinstance(entry, list) for entry in lists):
         raise EnvironmentSpecError(
             f"{name} has {len(lists)} entries `pip:`: expected one, with a list", hint=_EXAMPLE
         )
-    pip = [line for entries in lists for line in _requirements(entries, name)]
-    return PypiSpec(python=python, requirements=tuple(sorted(pip)))
+    conda = [entry for entry in dependencies if not _is_pip(entry)]
+    return conda, [line for entries in lists for line in entries]
 
 
-def _refuse_variables(data: Mapping[str, Json], name: str) -> None:
+def pip_requirements(entries: Sequence[Json], *, name: str) -> Iterator[str]:
+    """Yield the requirements of a list for pip.
+
+    Raises:
+        EnvironmentSpecError: One of them cannot be locked.
+    """
+    for entry in entries:
+        line = _COMMENT.sub("", entry).strip() if isinstance(entry, str) else None
+        if line == "":
+            continue
+        try:
+            requirement = Requirement(line or "")
+        except InvalidRequirement as exc:
+            raise EnvironmentSpecError(
+                f"{name} has the pip requirement {entry!r}: expected a package and versions",
+                hint="Options, paths and other files (-r, -e) cannot be locked.",
+            ) from exc
+        if requirement.url is not None:
+            raise EnvironmentSpecError(
+                f"{name} has the pip requirement {line!r}: URLs cannot be locked",
+                hint="Name a version from a package index.",
+            )
+        yield str(line)
+
+
+def _is_pip(entry: Json) -> bool:
+    return isinstance(entry, dict) and set(entry) == {"pip"}
+
+
+def _conda_name(entry: Json) -> str | None:
+    match = _CONDA_SPEC.fullmatch(entry.strip()) if isinstance(entry, str) else None
+    return match["name"].lower() if match else None
+
+
+def refuse_variables(data: Mapping[str, Json], *, name: str) -> None:
+    """Refuse an environment file that sets environment variables.
+
+    Raises:
+        EnvironmentSpecError: It does.
+    """
     if data.get("variables"):
         raise EnvironmentSpecError(
-            f"{name} sets environment variables (`variables:`), which this version cannot give: "
-            "conda environments come in a later version",
-            hint="Set them in the rule, or use `--ray-environments host`.",
+            f"{name} sets environment variables (`variables:`), which a lock cannot hold",
+            hint="Set them in the rule.",
         )
 
 
@@ -132,23 +176,3 @@ def _admitted(specifiers: SpecifierSet) -> Iterator[str]:
     for minor in PYTHONS:
         if any(specifiers.contains(f"{minor}.{patch}") for patch in _PATCHES):
             yield minor
-
-
-def _requirements(entries: Sequence[Json], name: str) -> Iterator[str]:
-    for entry in entries:
-        line = _COMMENT.sub("", entry).strip() if isinstance(entry, str) else None
-        if line == "":
-            continue
-        try:
-            requirement = Requirement(line or "")
-        except InvalidRequirement as exc:
-            raise EnvironmentSpecError(
-                f"{name} has the pip requirement {entry!r}: expected a package and versions",
-                hint="Options, paths and other files (-r, -e) cannot be locked.",
-            ) from exc
-        if requirement.url is not None:
-            raise EnvironmentSpecError(
-                f"{name} has the pip requirement {line!r}: URLs cannot be locked",
-                hint="Name a version from a package index.",
-            )
-        yield str(line)

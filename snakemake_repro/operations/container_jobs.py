@@ -13,6 +13,7 @@ from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.containers.run import run
 from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
 from snakemake_repro.backends.environments.shim import script_packages
+from snakemake_repro.backends.processtree import own_umask
 from snakemake_repro.logic.containers import (
     SCRIPT_PACKAGES,
     ContainerJob,
@@ -143,7 +144,9 @@ def _container_job(
     members = task.members
     return ContainerJob(
         image=environment.record.image,
-        command=supervised(log=log, usage=str(usage), shell=plan.shell, text=plan.text),
+        command=supervised(
+            log=log, usage=str(usage), shell=plan.shell, text=plan.text, umask=own_umask()
+        ),
         workdir=task.workdir,
         binds=binds(
             workdir=task.workdir,

@@ -12,8 +12,12 @@ _SUFFIXES = (".yaml", ".yml")
 _LOCK_ENDINGS = (".lock.yml", ".lock.yaml", ".conda-lock.yml", ".conda-lock.yaml")
 
 
-def find_environment_files(workdir: Path) -> list[Path]:
+def find_environment_files(workdir: Path, *, needed: bool = True) -> list[Path]:
     """Return the YAML files in directories called ``envs``, sorted; hidden ones are passed over.
+
+    Args:
+        workdir: Where to look.
+        needed: There must be one.
 
     Raises:
         NotFoundError: There is none.
@@ -27,7 +31,7 @@ def find_environment_files(workdir: Path) -> list[Path]:
                 for name in sorted(files)
                 if name.endswith(_SUFFIXES) and not name.endswith(_LOCK_ENDINGS)
             ]
-    if not found:
+    if not found and needed:
         raise NotFoundError(
             f"no environment file below {workdir}: expected YAML files in a directory "
             f"called {_DIRECTORY!r}",

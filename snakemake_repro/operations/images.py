@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import (
+    image_lock_path,
     lock_record,
     read_image_lock,
     write_image_lock,
 )
 from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.snakemake_workflow import find_snakefile, read_workflow
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.images import ImageLock, ImageName, moved
+from snakemake_repro.logic.images import SCHEME, ImageLock, ImageName, moved
 from snakemake_repro.operations.lock import Locked, LockState
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
 
@@ -41,7 +45,7 @@ class WorkflowImages:
         """
         self._path = path
         self._root = root
-        self._engine = engine
+        self._engine = functools.cache(engine)
         self._frozen = frozen
         self._say = say
         self._specs: dict[str, EnvironmentSpec] = {}
@@ -90,6 +94,63 @@ class WorkflowImages:
         return found
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesLocked:
+    """What became of the container images that a workflow's rules name.
+
+    Attributes:
+        locked: Of their lock; ``None`` where no rule names an image by a tag.
+        names: The names to upgrade that meant one of the images.
+        unread: Why the workflow could not be read, if it could not: then nothing was done.
+    """
+
+    locked: Locked | None = None
+    names: frozenset[str] = frozenset()
+    unread: EnvironmentSpecError | None = None
+
+
+def lock_workflow_images(
+    workdir: Path,
+    *,
+    engine: Callable[[], Engine] = Engine,
+    check: bool = False,
+    upgrade: bool = False,
+    upgrade_names: Collection[str] = (),
+) -> ImagesLocked:
+    """Bring the lock of the images up to date that the workflow of a directory names.
+
+    A workflow that cannot be read without further options is passed over, if it has no images
+    locked.
+
+    Raises:
+        EnvironmentSpecError: A name is no image, its registry does not have it, or the workflow
+            has a lock and cannot be read.
+        EnvironmentBuildError: No engine answers.
+        StorageError: The lock cannot be read or written.
+    """
+    snakefile = find_snakefile(workdir)
+    if snakefile is None:
+        return ImagesLocked()
+    path = image_lock_path(snakefile)
+    try:
+        asked = read_workflow(snakefile, workdir)
+    except EnvironmentSpecError as exc:
+        if path.exists():
+            raise
+        return ImagesLocked(unread=exc)
+    meant = {name: named_images(name, asked.containers) for name in upgrade_names}
+    locked = lock_images(
+        asked.containers,
+        path,
+        source=snakefile,
+        engine=engine,
+        check=check,
+        upgrade=upgrade,
+        upgrade_names=frozenset().union(*meant.values()),
+    )
+    return ImagesLocked(locked=locked, names=frozenset(name for name in meant if meant[name]))
+
+
 def lock_images(
     addresses: Iterable[str],
     path: Path,
@@ -112,7 +173,7 @@ def lock_images(
         engine: Connects to an engine, which asks registries.
         check: Change nothing, only look whether every image is locked.
         upgrade: Ask anew what every name means.
-        upgrade_names: Ask anew for these, see ``named_images``.
+        upgrade_names: Ask anew for these, named as in the lock.
 
     Returns:
         What became of the lock; ``None`` where there is nothing to lock.
@@ -132,10 +193,11 @@ def lock_images(
         state = LockState.UNCHANGED if not missing else LockState.STALE
         state = LockState.MISSING if old is None else state
         return Locked(source=source, lock=path, state=state)
+    connected = functools.cache(engine)
     again = {text for text in images if upgrade or text in upgrade_names}
     new = known
     for text in sorted(missing | again):
-        new = new.with_image(text, engine().resolve(images[text]))
+        new = new.with_image(text, connected().resolve(images[text]))
     if old == new:
         return Locked(source=source, lock=path, state=LockState.UNCHANGED)
     write_image_lock(path, new)
@@ -143,12 +205,8 @@ def lock_images(
     return Locked(source=source, lock=path, state=state, moved=moved(known, new))
 
 
-def named_images(names: Iterable[str], addresses: Iterable[str]) -> set[str]:
-    """Return the images that some names mean: an address, a name with or without its tag."""
-    images = {name.text: name for name in map(ImageName.parse, addresses)}
-    wanted = set(names)
-    return {
-        text
-        for text, image in images.items()
-        if wanted & {text, f"docker://{text}", image.repository, f"docker://{image.repository}"}
-    }
+def named_images(name: str, addresses: Iterable[str]) -> frozenset[str]:
+    """Return the images that a name means: an address, or what stands in it, also without tag."""
+    images = {image.text: image for image in map(ImageName.parse, addresses)}
+    bare = name.removeprefix(SCHEME)
+    return frozenset(t for t, image in images.items() if bare in (t, image.repository))

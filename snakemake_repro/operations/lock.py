@@ -5,29 +5,21 @@ from __future__ import annotations
 import dataclasses
 import enum
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from snakemake_repro.backends.environments.indexes import indexes
-from snakemake_repro.backends.environments.lockfile import lock_path, read_spec
-from snakemake_repro.backends.uv import run_uv
-from snakemake_repro.errors import EnvironmentSpecError, NotFoundError, StorageError
+from snakemake_repro.backends.environments.lockfile import lock_of, read_spec
+from snakemake_repro.errors import NotFoundError, StorageError
+from snakemake_repro.logic.conda_spec import CondaSpec, check_platforms
 from snakemake_repro.logic.pypi_spec import PypiSpec
-from snakemake_repro.logic.requirements import (
-    LockedPackage,
-    NewerLockError,
-    PypiLock,
-    moved,
-    parse_compiled,
-    parse_lock,
-)
+from snakemake_repro.operations.lock_conda import CondaLocker
+from snakemake_repro.operations.lock_pypi import PypiLocker
+from snakemake_repro.operations.locker import Locker, Moved
 
-_CHOICES = ("UV_EXCLUDE_NEWER", "UV_PRERELEASE", "UV_RESOLUTION")
-"""Which versions the user prefers, told to uv; in an installation there is nothing to choose."""
+_Asked = tuple[Path, Path, PypiSpec | CondaSpec, bytes | None]
 
 
 class LockState(enum.StrEnum):
@@ -54,7 +46,7 @@ class Locked:
     source: Path
     lock: Path
     state: LockState
-    moved: tuple[tuple[str, str | None, str | None], ...] = ()
+    moved: Moved = ()
 
     @property
     def current(self) -> bool:
@@ -68,62 +60,88 @@ def lock(
     check: bool = False,
     upgrade: bool = False,
     upgrade_packages: Sequence[str] = (),
+    platforms: Sequence[str] = (),
 ) -> tuple[Locked, ...]:
     """Bring the locks of environment files up to date.
 
     Versions that are locked stay, as far as the file still allows them, unless they are to be
     upgraded; so do versions in a requirements file that stands in the lock's place. Digests
-    always come from the index. A lock holds for every platform that the packages have wheels for,
-    and for every Python from 3.11 to 3.13 that its environment file admits.
+    always come from index and channel. A lock for pip holds for every platform that the packages
+    have wheels for, and for every Python from 3.11 to 3.13 that its environment file admits; one
+    with conda packages for the platforms that its file names, or those that it is already for,
+    or this one.
 
     Args:
         files: Environment files.
         check: Change nothing, only look whether the locks fit their files.
         upgrade: Move every package to its newest version.
         upgrade_packages: Move these packages.
+        platforms: For which conda packages are to be locked as well.
 
     Raises:
         EnvironmentSpecError: A file cannot be locked.
-        EnvironmentBuildError: There is no solution, or the package index cannot be reached.
+        EnvironmentBuildError: There is no solution, or index or channel cannot be reached.
         NotFoundError: A package to be upgraded is in none of the locks.
         StorageError: A lock cannot be read or written.
     """
-    chosen = list(dict.fromkeys(files))
-    if check:
-        return tuple(map(_check, chosen))
-    _require_locked(upgrade_packages, chosen)
-    return tuple(_lock(file, upgrade=upgrade, packages=upgrade_packages) for file in chosen)
+    more = check_platforms(platforms, name="--platform")
+    lockers: dict[type, Locker] = {
+        PypiSpec: PypiLocker(upgrade, upgrade_packages),
+        CondaSpec: CondaLocker(upgrade, upgrade_packages, more),
+    }
+    asked = [_asked(file) for file in dict.fromkeys(files)]
+    _require_locked(upgrade_packages, asked, lockers)
+    found: dict[Path, Locked] = {}
+    for kind, locker in lockers.items():
+        mine = [one for one in asked if isinstance(one[2], kind)]
+        if check:
+            found |= {one[0]: _checked(one, locker) for one in mine}
+        else:
+            found |= _lock(mine, locker)
+    return tuple(found[source] for source, *_ in asked)
 
 
-def _check(source: Path) -> Locked:
-    spec, path = read_spec(source), lock_path(source)
-    text = _read(path)
-    if text is None:
+def _asked(source: Path) -> _Asked:
+    spec = read_spec(source)
+    path = lock_of(source, spec)
+    return source, path, spec, _read(path)
+
+
+def _checked(asked: _Asked, locker: Locker) -> Locked:
+    source, path, spec, content = asked
+    if content is None:
         return Locked(source=source, lock=path, state=LockState.MISSING)
-    fits = parse_lock(text, name=str(path)).spec == spec.digest
+    fits = locker.fits(content, spec, name=str(path))
     return Locked(source=source, lock=path, state=LockState.UNCHANGED if fits else LockState.STALE)
 
 
-def _lock(source: Path, *, upgrade: bool, packages: Sequence[str]) -> Locked:
-    spec, path = read_spec(source), lock_path(source)
-    old, pins = _known(path)
-    if old is not None and old.spec == spec.digest and not upgrade and not packages:
-        return Locked(source=source, lock=path, state=LockState.UNCHANGED)
-    found = _compile(spec, pins, name=str(source), upgrade=upgrade, packages=packages)
-    new = PypiLock(spec=spec.digest, python=spec.python, packages=found)
-    if old == new:
-        return Locked(source=source, lock=path, state=LockState.UNCHANGED)
-    _write(path, new.to_text())
-    state = LockState.CREATED if old is None else LockState.CHANGED
-    return Locked(source=source, lock=path, state=state, moved=moved(pins, found))
+def _lock(asked: Sequence[_Asked], locker: Locker) -> dict[Path, Locked]:
+    found = {}
+    wanted = [(source, spec, content) for source, _, spec, content in asked]
+    for (source, path, _, content), made in zip(asked, locker.lock(wanted), strict=True):
+        state = LockState.UNCHANGED
+        if made is not None:
+            _write(path, made.text)
+            state = LockState.CREATED if content is None or made.anew else LockState.CHANGED
+        moved = () if made is None else made.moved
+        found[source] = Locked(source=source, lock=path, state=state, moved=moved)
+    return found
 
 
-def _require_locked(packages: Iterable[str], files: Iterable[Path]) -> None:
+def _require_locked(
+    packages: Iterable[str],
+    asked: Sequence[_Asked],
+    lockers: dict[type, Locker],
+) -> None:
     """Refuse names that are locked nowhere: a slip of the pen must not pass for an upgrade."""
     wanted = {canonicalize_name(package) for package in packages}
     if not wanted:
         return
-    known = {package.name for file in files for package in _known(lock_path(file))[1]}
+    known = {
+        canonicalize_name(name)
+        for _, path, spec, content in asked
+        for name in lockers[type(spec)].names(content, name=str(path))
+    }
     if missing := sorted(wanted - known):
         raise NotFoundError(
             f"nothing to upgrade: {', '.join(missing)} is in none of the locks",
@@ -131,73 +149,9 @@ def _require_locked(packages: Iterable[str], files: Iterable[Path]) -> None:
         )
 
 
-def _compile(
-    spec: PypiSpec,
-    pins: Sequence[LockedPackage],
-    *,
-    name: str,
-    upgrade: bool,
-    packages: Sequence[str],
-) -> tuple[LockedPackage, ...]:
-    """Resolve a spec; uv keeps the versions it finds in its output file."""
-    if not spec.requirements:
-        return ()
-    sources = indexes(portable=True)
-    with tempfile.TemporaryDirectory(prefix="repro-lock-") as directory:
-        wanted, result = Path(directory, "wanted.in"), Path(directory, "result.txt")
-        wanted.write_text("\n".join(spec.requirements) + "\n", encoding="utf-8")
-        # without digests: uv would take them over instead of asking the index for them
-        result.write_text("".join(f"{pin.pin}\n" for pin in pins), encoding="utf-8")
-        arguments = [
-            *("pip", "compile", str(wanted), "--output-file", str(result), "--quiet"),
-            *("--universal", "--python-version", spec.oldest_python, "--generate-hashes"),
-            *("--no-header", "--no-annotate", "--only-binary", ":all:"),
-            *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable),
-            *sources.arguments,
-            *(["--upgrade"] if upgrade else []),
-        ]
-        for package in packages:
-            arguments += ["--upgrade-package", package]
-        choices = {choice: os.environ[choice] for choice in _CHOICES if choice in os.environ}
-        run_uv(
-            arguments,
-            what=f"{name} cannot be locked",
-            variables={**choices, **sources.variables},
-        )
-        return parse_compiled(result.read_text(encoding="utf-8"), name=lock_path(Path(name)).name)
-
-
-def _known(path: Path) -> tuple[PypiLock | None, tuple[LockedPackage, ...]]:
-    """Return the lock that is there, if it can be used, and the versions it names.
-
-    A requirements file without our header, as uv and pip-compile write them, gives its versions;
-    what cannot be read at all is made anew.
-
-    Raises:
-        NewerLockError: A newer version of this package made it.
-    """
-    text = _read(path)
-    if text is None:
-        return None, ()
+def _read(path: Path) -> bytes | None:
     try:
-        lock = parse_lock(text, name=str(path))
-    except NewerLockError:
-        raise
-    except EnvironmentSpecError:
-        return None, _pins(text)
-    return lock, lock.packages
-
-
-def _pins(text: str) -> tuple[LockedPackage, ...]:
-    try:
-        return parse_compiled(text, name="")
-    except EnvironmentSpecError:
-        return ()
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as exc:

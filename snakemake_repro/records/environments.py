@@ -74,6 +74,8 @@ class EnvironmentRecord(Record):
             images such as ``linux/amd64``.
         python: Full version of the interpreter, e.g. ``3.11.7``; ``None`` without Python, and for
             containers, into which nobody looks.
+        interpreter: SHA-256 of the interpreter's file; not part of the identity, because builds of
+            one version differ from node to node.
         packages: What is installed, sorted by name; empty for containers.
         image: The image that ran, by its manifest digest: ``repository@sha256:...``.
         image_id: What the engine calls the image: the digest of its configuration, or, with the
@@ -87,6 +89,7 @@ class EnvironmentRecord(Record):
     name: str
     platform: str
     python: str | None = None
+    interpreter: Digest | None = None
     source: FileRecord | None = None
     lock: FileRecord | None = None
     packages: tuple[Package, ...] = ()

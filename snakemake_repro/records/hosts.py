@@ -42,13 +42,14 @@ class Host(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ResourceUse(Record):
-    """What one attempt used, from ``wait4`` of its process tree.
+    """What one attempt used, from ``wait4`` of its process tree, or from its container's cgroup.
 
     Attributes:
         wall_s: Monotonic duration in seconds.
         cpu_user_s: User CPU seconds of all waited-for descendants.
         cpu_system_s: System CPU seconds likewise.
-        max_rss_mb: Peak resident set of the largest single process, in MiB.
+        max_rss_mb: Peak resident set of the largest single process, in MiB; in a container the
+            peak of all its memory.
         read_mb: Block input in MiB.
         written_mb: Block output in MiB.
     """

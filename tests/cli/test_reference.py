@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from snakemake_repro.cli import main
+from snakemake_repro.cli.env import env
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 HEAD = """# The `repro` command
@@ -35,9 +36,13 @@ def _section(title: str, command: click.Command, parent: click.Context | None) -
 def _reference() -> str:
     root = click.Context(main, info_name="repro")
     sections = [_section("repro", main, None)]
-    sections += [
-        _section(f"repro {name}", command, root) for name, command in main.commands.items()
-    ]
+    for name, command in main.commands.items():
+        sections.append(_section(f"repro {name}", command, root))
+        parent = click.Context(command, info_name=name, parent=root)
+        sections += [
+            _section(f"repro {name} {inner}", found, parent)
+            for inner, found in getattr(command, "commands", {}).items()
+        ]
     return HEAD + "".join(sections)
 
 
@@ -53,7 +58,7 @@ def test_the_reference_is_current() -> None:
 
 
 def test_every_command_says_what_it_does() -> None:
-    for name, command in main.commands.items():
+    for name, command in [*main.commands.items(), *env.commands.items()]:
         assert command.help, name
         options = [param for param in command.params if isinstance(param, click.Option)]
         assert all(option.help for option in options), name

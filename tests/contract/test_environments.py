@@ -63,6 +63,7 @@ def test_a_locked_environment_is_pinned_and_knows_where_it_comes_from(
     assert (record.kind, record.name) == (EnvironmentKind.PYPI, "envs/x.yaml")
     assert (record.source, record.lock) == (spec.source, spec.lock)
     assert record.python is not None
+    assert record.interpreter is not None
 
 
 def test_its_identity_is_what_is_in_it_and_not_what_it_is_called(

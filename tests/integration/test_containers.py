@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
+import signal
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
-from containers import Registry, make_image
+from containers import BASIC, Registry, make_image
+from containers import registry as private_registry
+from processes import descendants, kill, wait_for
 from runs import Workspace
 
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.run import run
 from snakemake_repro.backends.environments.imagelock import NAME
-from snakemake_repro.logic.images import ImageLock
-from snakemake_repro.records import EnvironmentKind, EnvironmentRecord
+from snakemake_repro.errors import ReproError
+from snakemake_repro.logic.containers import Bind, ContainerJob, supervised
+from snakemake_repro.logic.images import ImageLock, ImageName
+from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, JobState, JobStatus
 
 pytestmark = pytest.mark.integration
 
@@ -96,7 +110,7 @@ def alone(lonely: Workspace, engine: Engine) -> Iterator[Workspace]:
     """A working directory whose runs leave no container behind."""
     lonely.environ["REPRO_TEST_TOKEN"] = "a-very-secret-value"
     yield lonely
-    assert _ours(engine) == []
+    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
 
 
 def _ours(engine: Engine) -> list[str]:
@@ -172,3 +186,485 @@ def test_shell_script_and_wrapper_rules_run_in_two_images_by_digest(
     out = (alone.root / "out/shell.txt").stat()
     assert (out.st_uid, out.st_gid) == (os.getuid(), os.getgid())
     assert stat.S_IMODE(out.st_mode) == 0o644
+
+
+@pytest.fixture
+def shared(workspace: Workspace, engine: Engine) -> Iterator[Workspace]:
+    """Like ``alone``, in the cluster that all tests share."""
+    yield workspace
+    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
+
+
+def _repro(workspace: Workspace, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake_repro.cli", *args],
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _one_rule(workspace: Workspace, image: str, shell: str, *more: str) -> None:
+    lines = ["rule a:", "    output: 'a.txt'", f"    container: 'docker://{image}'"]
+    lines += [f"    {line}" for line in more]
+    workspace.write("Snakefile", "\n".join([*lines, f"    shell: {shell!r}", ""]))
+
+
+def test_a_moved_tag_changes_nothing_until_the_lock_is_upgraded(
+    shared: Workspace, registry: Registry
+) -> None:
+    one = registry.push(make_image("busybox", label="one"), "lab/moving", "1")
+    image = f"{registry.host}/lab/moving:1"
+    _one_rule(shared, image, "cat /etc/label > {output}")
+    assert _repro(shared, "lock", "--check").returncode == 1
+    done = _repro(shared, "lock")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"created    envs/{NAME}\n")
+    assert f"{image} (new) -> sha256:{one[7:19]}" in done.stdout
+    shared.ok()
+    assert (shared.root / "a.txt").read_text() == "one\n"
+    key = shared.job("a").record.key
+
+    two = registry.push(make_image("busybox", label="two"), "lab/moving", "1")
+    assert _repro(shared, "lock", "--check").returncode == 0
+    assert _repro(shared, "lock").stdout.startswith("unchanged")
+    shared.ok("--forceall", "--ray-locks", "frozen")
+    assert (shared.root / "a.txt").read_text() == "one\n"
+    assert shared.job("a").record.key == key
+
+    done = _repro(shared, "lock", "--upgrade", image)
+    assert f"{image} sha256:{one[7:19]} -> sha256:{two[7:19]}" in done.stdout
+    shared.ok("--forceall")
+    assert (shared.root / "a.txt").read_text() == "two\n"
+    assert shared.job("a").record.key != key
+
+
+def test_an_unlocked_image_is_refused_where_locks_are_frozen(shared: Workspace, small: str) -> None:
+    _one_rule(shared, small, "touch {output}")
+    done = shared.fails("--ray-locks", "frozen")
+    assert f"the container {small} is not locked" in done.output
+    assert "`repro lock` makes it" in done.output
+    assert not (shared.root / "envs").exists()
+    assert not (shared.root / "a.txt").exists()
+
+
+def test_a_digest_needs_no_lock_and_a_wrong_one_says_so(
+    shared: Workspace, registry: Registry, small: str
+) -> None:
+    digest = registry.push(make_image("busybox", label="small"), "lab/small", "1")
+    repository = small.removesuffix(":1")
+    _one_rule(shared, f"{repository}@{digest}", "cat /etc/label > {output}")
+    shared.ok("--ray-locks", "frozen")
+    assert (shared.root / "a.txt").read_text() == "small\n"
+    assert not (shared.root / "envs").exists()
+    _one_rule(shared, f"{repository}@sha256:{'0' * 64}", "touch {output}")
+    done = shared.fails("--forceall")
+    assert f"the container {repository}@sha256:{'0' * 64} cannot be pulled" in done.output
+    assert "manifest unknown" in done.output
+    assert "Check the name and tag, or the digest" in done.output
+
+
+def test_a_missing_engine_is_one_clear_error_before_any_job(alone: Workspace, small: str) -> None:
+    alone.write(
+        "Snakefile",
+        f"""
+        rule all:
+            input: "a.txt", "b.txt"
+        rule a:
+            output: "a.txt"
+            shell: "touch {{output}}"
+        rule b:
+            output: "b.txt"
+            container: "docker://{small}"
+            shell: "touch {{output}}"
+        """,
+    )
+    assert _repro(alone, "lock").returncode == 0
+    done = alone.fails(env={"DOCKER_HOST": "unix:///nowhere/docker.sock"})
+    message = "no Docker engine answers at unix:///nowhere/docker.sock"
+    assert done.output.count(message) == 1
+    assert "No such file or directory" in done.output
+    assert not (alone.root / "a.txt").exists()
+
+
+def test_an_image_that_is_there_runs_while_its_registry_is_away(
+    shared: Workspace, registry: Registry, small: str
+) -> None:
+    _one_rule(shared, small, "cat /etc/label > {output}")
+    shared.ok()
+    registry.stop()
+    try:
+        shared.ok("--forceall")
+        _one_rule(shared, small.replace(":1", ":2"), "touch {output}")
+        done = shared.fails("--forceall")
+    finally:
+        registry.start()
+    assert "cannot be locked" in done.output
+    assert "connection refused" in done.output
+
+
+def test_an_image_for_another_platform_is_refused(shared: Workspace, registry: Registry) -> None:
+    arm = registry.push(make_image("busybox", architecture="arm64"), "lab/arm", "image")
+    registry.push_index("lab/arm", "1", {"arm64": arm})
+    _one_rule(shared, f"{registry.host}/lab/arm:1", "touch {output}")
+    done = shared.fails()
+    assert "for linux/arm64, this node's engine runs linux/amd64" in done.output
+
+
+@pytest.mark.parametrize(
+    ("directives", "reason"),
+    [
+        (["benchmark: 'b.txt'", "shell: 'touch {output}'"], "benchmark"),
+        (["shadow: 'minimal'", "shell: 'touch {output}'"], "shadow"),
+        (["cwl: 'tool.cwl'"], "neither shell nor script nor wrapper"),
+        (["group: 'g'", "shell: 'touch {output}'"], "a group"),
+    ],
+    ids=["benchmark", "shadow", "cwl", "group"],
+)
+def test_what_runs_in_no_container_yet_is_refused_before_any_job(
+    shared: Workspace, small: str, directives: list[str], reason: str
+) -> None:
+    lines = ["output: 'a.txt'", f"container: 'docker://{small}'", *directives]
+    shared.write("Snakefile", "rule a:\n" + "".join(f"    {line}\n" for line in lines))
+    shared.write("tool.cwl", "{}")
+    done = shared.fails("a.txt")
+    assert f"asks for the container docker://{small}" in done.output
+    assert f"on the host only: {reason}" in done.output
+    assert not (shared.root / "a.txt").exists()
+
+
+def test_a_rule_with_a_container_and_a_conda_environment_needs_a_choice(
+    shared: Workspace, small: str
+) -> None:
+    shared.write("env.yaml", "channels: [conda-forge]\ndependencies: [r-base]\n")
+    _one_rule(shared, small, "cat /etc/label > {output}", "conda: 'env.yaml'")
+    done = shared.fails()
+    assert "which is it to run in?" in done.output
+    assert "--ray-environments container" in done.output
+    shared.ok("--ray-environments", "container")
+    assert (shared.root / "a.txt").read_text() == "small\n"
+
+
+def test_what_is_no_image_of_a_registry_is_refused(shared: Workspace) -> None:
+    shared.write(
+        "Snakefile", "rule a:\n    output: 'a.txt'\n    container: 'x.sif'\n    shell: 'true'\n"
+    )
+    assert "expected an address that begins with docker://" in shared.fails().output
+
+
+def test_exit_codes_signals_and_memory_are_named(shared: Workspace, small: str) -> None:
+    shared.write(
+        "Snakefile",
+        f"""
+        container: "docker://{small}"
+        rule all:
+            input: "code.txt", "signal.txt", "memory.txt"
+        rule code:
+            output: "code.txt"
+            shell: "exit 42"
+        rule signal:
+            output: "signal.txt"
+            shell: "kill -9 $$"
+        rule memory:
+            output: "memory.txt"
+            resources: mem_mb=40
+            shell: "x=x; while true; do x=$x$x; done"
+        """,
+    )
+    done = shared.fails("--keep-going")
+    records = {job.record.spec.rule: job.record for job in shared.history.jobs}
+    assert records["code"].exit_code == 42
+    assert "the command exited with status 42." in done.output
+    assert "killed by signal 9 (SIGKILL)" in str(records["signal"].error)
+    assert "out of memory" not in str(records["signal"].error)
+    error = str(records["memory"].error)
+    assert "it ran out of memory: its limit is 38 MiB (`mem_mb`), its peak was 38 MiB" in error
+
+
+def test_a_job_sees_its_image_its_files_and_nothing_else_of_the_host(
+    shared: Workspace, small: str, tmp_path: Path
+) -> None:
+    """The Snakefile, an input and an output lie outside of the working directory."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    workflow = tmp_path / "flow"
+    for folder in (data, out, workflow):
+        folder.mkdir()
+    (data / "one.txt").write_text("one\n")
+    (data / "two.txt").write_text("two\n")
+    (data / "secret.txt").write_text("secret\n")
+    (shared.root / "link.txt").symlink_to(data / "two.txt")
+    (workflow / "helper.sh").write_text("echo helped\n")
+    (workflow / "Snakefile").write_text(
+        f"rule a:\n    input: '{data}/one.txt', 'link.txt'\n    output: '{out}/a.txt', 'env.txt'\n"
+        f"    container: 'docker://{small}'\n    threads: 1\n"
+        "    shell: 'cat {input} > {output[0]}; bash {workflow.basedir}/helper.sh >> {output[0]};'\n"
+        f"        'ls {data} >> {{output[0]}}; (echo x > {data}/one.txt) 2>/dev/null || echo refused >> {{output[0]}};'\n"
+        "        'env > {output[1]}; grep Cap /proc/self/status >> {output[1]}; pwd >> {output[1]}'\n"
+    )
+    shared.ok("--snakefile", str(workflow / "Snakefile"))
+    text = (out / "a.txt").read_text()
+    assert text == "one\ntwo\nhelped\none.txt\ntwo.txt\nrefused\n"
+    lines = (shared.root / "env.txt").read_text().splitlines()
+    names = {line.partition("=")[0] for line in lines if "=" in line}
+    of_the_image = {"PATH", "LABEL"}
+    of_the_shell = {"PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME"}
+    of_the_executor = {"REPRO_JOB", "REPRO_METRICS", "PYTHONHASHSEED", "SOURCE_DATE_EPOCH"}
+    of_the_executor |= {"TMPDIR", "TMP", "TEMP", "TEMPDIR", "HOME", "USER", "LOGNAME"}
+    of_the_executor |= {name for name in names if name.endswith("_THREADS")}
+    assert of_the_image | of_the_executor <= names
+    proxies = {name for name in names if name.lower().endswith("_proxy")}
+    assert names - of_the_image - of_the_shell - of_the_executor - proxies == set()
+    assert re.search(r"CapEff:\s+0+$", "\n".join(lines), re.MULTILINE)
+    assert lines[-1] == str(shared.root)
+
+
+SLEEPS = "touch started; sleep 1000; touch {output}"
+
+
+def _starts(workspace: Workspace, engine: Engine) -> subprocess.Popen[str]:
+    process = workspace.start("--ray-resubmissions", "0")
+    wait_for((workspace.root / "started").exists, what="the job")
+    assert len(_ours(engine)) == 1
+    return process
+
+
+@pytest.mark.parametrize("victim", ["worker", "driver", "ctrl-c"])
+def test_no_container_outlives_who_started_it(
+    alone: Workspace, engine: Engine, small: str, victim: str
+) -> None:
+    _one_rule(alone, small, SLEEPS)
+    process = _starts(alone, engine)
+    if victim == "worker":
+        [pid] = descendants(process.pid, "ray::execute")
+        kill(pid)
+    else:
+        kill(process.pid, signal.SIGINT if victim == "ctrl-c" else signal.SIGKILL)
+    wait_for(lambda: not _ours(engine), timeout=15, what="the end of the container")
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    if victim == "ctrl-c":
+        assert alone.job("a").state is JobState.INTERRUPTED
+    if victim == "worker":
+        assert alone.job("a").record.status is JobStatus.LOST
+
+
+def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, small: str) -> None:
+    engine.pull(small)
+    boot, namespace, pid, started = owners.label()[owners.LABEL].split(":")
+    dead = subprocess.run(["true"], check=True).returncode or 2**22 - 7
+    labels = {
+        "mine": f"{boot}:{namespace}:{pid}:{started}",
+        "dead": f"{boot}:{namespace}:{dead}:12345",
+        "reused": f"{boot}:{namespace}:{pid}:12345",
+        "elsewhere": f"{boot}:1:{dead}:12345",
+        "last boot": f"00000000:{namespace}:{pid}:{started}",
+    }
+    made = {
+        name: engine.client.containers.create(small, ["true"], labels={owners.LABEL: label})
+        for name, label in labels.items()
+    }
+    try:
+        owners.sweep(engine)
+        left = set(_ours(engine))
+        assert {name for name, one in made.items() if one.id in left} == {"mine", "elsewhere"}
+    finally:
+        for name in ("mine", "elsewhere"):
+            made[name].remove(force=True)
+
+
+PULLS = """
+import sys
+from pathlib import Path
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.environments.container import realise
+from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
+image, root, log = sys.argv[1:]
+spec = EnvironmentSpec(kind=EnvironmentKind.CONTAINER, name="docker://x", image=image)
+environment = realise(Engine(), spec, root=Path(root), log=Path(log))
+print(environment.said.partition(" ")[0] or "found", environment.record.image_id)
+"""
+
+
+def test_of_many_processes_that_need_an_image_one_pulls_it(
+    registry: Registry, engine: Engine, tmp_path: Path
+) -> None:
+    made = make_image("python", label="pulled once")
+    image = f"{registry.host}/lab/once@{registry.push(made, 'lab/once', '1')}"
+    command = [sys.executable, "-c", PULLS, image, str(tmp_path / "store")]
+    running = [
+        subprocess.Popen([*command, str(tmp_path / f"{i}.log")], stdout=subprocess.PIPE, text=True)
+        for i in range(4)
+    ]
+    said = sorted(process.communicate(timeout=120)[0].strip() for process in running)
+    assert said == [f"Pulled {made.id}", *[f"found {made.id}"] * 3]
+    assert [path.read_text() for path in tmp_path.glob("*.log")] == [f"Pulling {image}\n"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may act as somebody else")
+def test_files_belong_to_who_runs_the_workflow(engine: Engine, small: str, tmp_path: Path) -> None:
+    for name in ("work", "scratch"):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, 1000, 1000)
+    engine.pull(small)
+    status, said = run(
+        engine,
+        ContainerJob(
+            image=small,
+            command=supervised(  # noqa: S604
+                log=str(tmp_path / "work/log"),
+                usage=str(tmp_path / "scratch/usage"),
+                shell="bash",
+                text="echo made > made; id -G",
+            ),
+            workdir=str(tmp_path / "work"),
+            binds=tuple(
+                Bind(source=str(tmp_path / name), target=str(tmp_path / name), read_only=False)
+                for name in ("work", "scratch")
+            ),
+            variables={},
+            user="1000:1000",
+            groups=("1001",),
+            cpus=1,
+        ),
+    )
+    assert (status, said) == (0, "")
+    made = (tmp_path / "work/made").stat()
+    assert (made.st_uid, made.st_gid) == (1000, 1000)
+    assert (tmp_path / "work/log").read_text() == "1000 1001\n"
+
+
+def test_an_unreadable_workflow_is_named_and_does_not_hide_a_lock(
+    shared: Workspace, small: str
+) -> None:
+    _one_rule(shared, small, "touch {output}")
+    shared.write("envs/x.yaml", "dependencies: [python]\n")
+    snakefile = (shared.root / "Snakefile").read_text()
+    shared.write("Snakefile", f"config['missing']\n{snakefile}")
+    done = _repro(shared, "lock")
+    assert done.returncode == 0
+    assert "Containers were not looked for" in done.stderr
+    assert "'missing'" in done.stderr
+    shared.write("Snakefile", snakefile)
+    assert _repro(shared, "lock").returncode == 0
+    shared.write("Snakefile", f"config['missing']\n{snakefile}")
+    done = _repro(shared, "lock", "--check")
+    assert done.returncode not in (0, 1)
+    assert "cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_upgrading_one_image_leaves_the_others(shared: Workspace, registry: Registry) -> None:
+    first = {
+        name: registry.push(make_image("busybox", label="one"), f"lab/{name}", "1")
+        for name in ("left", "right")
+    }
+    shared.write(
+        "Snakefile",
+        "".join(
+            f"rule {name}:\n    output: '{name}.txt'\n"
+            f"    container: 'docker://{registry.host}/lab/{name}:1'\n    shell: 'true'\n"
+            for name in first
+        ),
+    )
+    assert _repro(shared, "lock").returncode == 0
+    second = registry.push(make_image("busybox", label="two"), "lab/left", "1")
+    registry.push(make_image("busybox", label="two"), "lab/right", "1")
+    done = _repro(shared, "lock", "--upgrade", f"{registry.host}/lab/left")
+    assert done.returncode == 0, done.stderr
+    locked = {
+        name: str(_locked(shared).images[f"{registry.host}/lab/{name}:1"]["linux/amd64"])
+        for name in first
+    }
+    assert locked == {"left": second, "right": first["right"]}
+    done = _repro(shared, "lock", "--upgrade", "no-such-image")
+    assert done.returncode not in (0, 1)
+    assert "nothing to upgrade: no-such-image" in done.stderr
+
+
+def test_a_private_registry_gets_the_credentials_of_docker_login(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with private_registry(tmp_path / "registry", private=True) as registry:
+        made = make_image("busybox", label="private")
+        digest = registry.push(made, "lab/private", "1")
+        image = ImageName.parse(f"docker://{registry.host}/lab/private:1")
+        reference = f"{registry.host}/lab/private@{digest}"
+        for refused in (lambda: engine.resolve(image), lambda: engine.pull(reference)):
+            with pytest.raises(ReproError, match="no basic auth credentials") as caught:
+                refused()
+            assert "`docker login`" in str(caught.value.hint)
+        config = {"auths": {registry.host: {"auth": BASIC}}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        knowing = Engine()
+        with closing(knowing.client):
+            assert str(knowing.resolve(image)["linux/amd64"]) == digest
+            knowing.pull(reference)
+            assert knowing.image_id(reference) == made.id
+            knowing.client.images.remove(reference)
+
+
+PODMAN_CONFIG = """
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+
+
+@pytest.fixture
+def podman(registry: Registry) -> Iterator[str]:
+    """The address of a Podman service with a store of its own."""
+    if os.getuid() or shutil.which("podman") is None or shutil.which("runc") is None:
+        pytest.skip("needs podman, runc and root")
+    with tempfile.TemporaryDirectory(prefix="repro-", dir="/tmp") as name:  # short, as it demands
+        root = Path(name)
+        address = f"unix://{root}/podman.sock"
+        (root / "containers.conf").write_text(PODMAN_CONFIG)
+        (root / "registries.conf").write_text(
+            f'[[registry]]\nlocation = "{registry.host}"\ninsecure = true\n'
+        )
+        environ = {name: value for name, value in os.environ.items() if name != "CONTAINER_HOST"}
+        environ["CONTAINERS_CONF"] = str(root / "containers.conf")
+        environ["CONTAINERS_REGISTRIES_CONF"] = str(root / "registries.conf")
+        store = ["--root", str(root / "store"), "--runroot", str(root / "run")]
+        command = ["podman", *store, "system", "service", "--time", "0", address]
+        with (root / "log").open("wb") as log:
+            service = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            wait_for(
+                lambda: (root / "podman.sock").exists() or service.poll() is not None,
+                what="Podman's service",
+            )
+            if service.poll() is not None:
+                pytest.skip(f"podman does not start here: {(root / 'log').read_text()[-200:]}")
+            yield address
+        finally:
+            service.kill()
+            service.wait()
+            for mounted in ("store/overlay", "run"):
+                subprocess.run(["umount", root / mounted], check=False, capture_output=True)
+
+
+def test_podman_runs_the_same_jobs(
+    alone: Workspace, registry: Registry, podman: str, small: str
+) -> None:
+    digest = registry.push(make_image("busybox", label="small"), "lab/small", "1")
+    image = f"{small.removesuffix(':1')}@{digest}"
+    flags = ["--ray-container-engine", "podman"]
+    alone.environ["CONTAINER_HOST"] = podman
+    _one_rule(alone, image, "cat /etc/label > {output}", "resources: mem_mb=100")
+    alone.ok(*flags)
+    assert (alone.root / "a.txt").read_text() == "small\n"
+    record = _environments(alone)["a"]
+    assert record.engine is not None
+    assert record.engine.startswith("Podman ")
+    assert record.image == image
+    _one_rule(alone, image, "exit 42")
+    assert "exited with status 42" in alone.fails(*flags, "--forceall").output
+    _one_rule(alone, small, "true")
+    done = alone.fails(*flags, "--forceall")
+    assert "Podman does not tell the digest of an image that it has not pulled" in done.output

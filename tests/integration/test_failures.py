@@ -237,7 +237,7 @@ def test_a_setting_that_cannot_be_meant_is_refused(
 @pytest.mark.parametrize(
     ("directive", "message"),
     [
-        ("container: 'docker://debian:12'", "asks for the container docker://debian:12"),
+        ("container: 'debian.sif'", "the container 'debian.sif' is no image of a registry"),
         ("conda: 'env.yaml'", "repro lock"),
         ("conda: 'named'", "only environment files beside the workflow can be locked"),
     ],
@@ -261,10 +261,11 @@ def test_an_environment_that_cannot_be_given_is_refused_before_any_job(
             shell: "touch {{output}}"
         """,
     )
-    done = workspace.fails()
+    done = workspace.fails("--ray-locks", "frozen")
     assert message in done.output
     assert "Hint:" in done.output
     assert not (workspace.root / "a.txt").exists()
+    assert not (workspace.root / "env.requirements.lock").exists()
     if "named" not in directive:  # Snakemake asks conda for its content, with any executor
         workspace.ok("--ray-environments", "host")
 

@@ -45,6 +45,9 @@ dependencies:
       - colorama ; sys_platform == "win32"
 """
 
+LOCKS = {".lock", ".use"}
+"""Files of locks stay behind whatever becomes of an environment."""
+
 REALISE = """
 import sys
 from pathlib import Path
@@ -163,7 +166,7 @@ def test_a_wrong_hash_is_one_clear_error_and_leaves_nothing(env_file: Path, tmp_
     with pytest.raises(EnvironmentBuildError, match=r"(?i)hash mismatch") as caught:
         NodeEnvironments(store).realise(resolve_spec(other, tmp_path))
     assert "://" not in caught.value.message or "@" not in caught.value.message
-    assert [path for path in store.iterdir() if path.suffix != ".lock"] == []
+    assert {path.suffix for path in store.iterdir()} == LOCKS
 
 
 def test_a_version_that_no_index_has_is_one_clear_error(tmp_path: Path) -> None:
@@ -261,7 +264,8 @@ def test_a_build_that_is_killed_is_built_anew(large: Path, tmp_path: Path) -> No
         python = NodeEnvironments(store).realise(spec).python
         assert python is not None
         assert {path.name for path in store.iterdir()} == {
-            *(prefix.name, f"{prefix.name}.lock", f"{prefix.name}.ok")
+            prefix.name,
+            *(f"{prefix.name}{suffix}" for suffix in (".ok", *LOCKS)),
         }
         wait_for(lambda p=prefix: not _writers(p), what="the end of what was left behind")
         [site] = prefix.glob("lib/python*/site-packages")
@@ -294,7 +298,7 @@ def test_a_builder_that_is_interrupted_leaves_nothing(large: Path, tmp_path: Pat
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
     assert process.returncode != 0
-    assert {path.suffix for path in store.iterdir()} == {".lock"}
+    assert {path.suffix for path in store.iterdir()} == LOCKS
 
 
 def test_a_cache_that_somebody_changed_is_noticed(
@@ -308,7 +312,7 @@ def test_a_cache_that_somebody_changed_is_noticed(
     cached.write_text(text.replace("x + 7", "x + 8"))
     with pytest.raises(EnvironmentBuildError, match=r"m7\.py is not as apple was packed"):
         NodeEnvironments(tmp_path / "other").realise(spec)
-    assert {path.suffix for path in (tmp_path / "other").iterdir()} == {".lock"}
+    assert {path.suffix for path in (tmp_path / "other").iterdir()} == LOCKS
 
 
 def test_settings_of_uv_do_not_change_what_is_built(

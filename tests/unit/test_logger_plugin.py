@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import snakemake.api  # noqa: F401 - before its `workflow`, which cannot be imported first
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_interface_logger_plugins.tests import MockOutputSettings, TestLogHandlerBase

@@ -34,6 +34,7 @@ class Facts:
         platform: Of its images, such as ``linux/amd64``.
         cpus: Of its machine.
         rootless: Its root is the user who runs it.
+        labels: It lets a container touch only files that carry its SELinux label.
         init: It can run a small init process in a container.
     """
 
@@ -41,13 +42,14 @@ class Facts:
     platform: str
     cpus: int
     rootless: bool
+    labels: bool
     init: bool
 
 
 class Engine:
     """A connection to an engine that answers."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str = ENGINES[0]) -> None:
         """Connect.
 
         Args:
@@ -69,6 +71,7 @@ class Engine:
             platform=f"{info['OSType']}/{_ARCHITECTURES.get(machine, machine)}",
             cpus=int(info["NCPU"]),
             rootless=any("rootless" in option for option in options),
+            labels=any("selinux" in option for option in options),
             init=kind == "docker",
         )
 
@@ -193,7 +196,7 @@ def _cause(exc: BaseException) -> str:
 
 def _advice(said: str) -> str:
     words = said.lower()
-    if "denied" in words or "unauthorized" in words or "authentication" in words:
+    if any(word in words for word in ("denied", "unauthorized", "auth credentials")):
         return "Is the name right? For a private image, `docker login` gives the credentials."
     if "unknown" in words or "not found" in words:
         return "Check the name and tag, or the digest, in `container:` and in the lock."

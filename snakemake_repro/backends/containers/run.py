@@ -56,7 +56,8 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
             # asked before the start: afterwards it may be gone already
             ended = api._post(  # noqa: SLF001 - `wait` would block until there is an answer
                 api._url("/containers/{0}/wait", container),  # noqa: SLF001
-                params={"condition": "removed"},
+                # "removed" takes longer, and Podman then has no status any more
+                params={"condition": "next-exit"},
                 stream=True,
             )
             api.start(container)
@@ -64,7 +65,8 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
         _remove(engine, container)
         raise
     try:
-        with contextlib.closing(connection), contextlib.closing(ended):
+        # the SDK keeps the answer that the connection was taken out of, and its socket with it
+        with contextlib.closing(connection._response), contextlib.closing(ended):  # noqa: SLF001
             said = _drain(connection)
             return _status(ended), said
     except BaseException:
@@ -88,6 +90,9 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
         # never a count: it means the first devices, whatever others use
         request = DeviceRequest(device_ids=list(job.gpus), capabilities=[["gpu"]])
         options["device_requests"] = [request]
+    security = ["no-new-privileges"]
+    if engine.facts.labels:  # the job's files belong to the user and have none
+        security.append("label=disable")
     if engine.facts.init:
         options["init"] = True
     return engine.client.api.create_host_config(
@@ -99,7 +104,7 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
         ],
         network_mode=job.network,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
+        security_opt=security,
         group_add=[] if engine.facts.rootless else list(job.groups),
         nano_cpus=int(min(job.cpus, engine.facts.cpus) * _NANO),
         pids_limit=job.pids,

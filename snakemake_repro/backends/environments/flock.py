@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,3 +24,37 @@ def locked(path: Path) -> Iterator[int]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
+
+
+def in_use(path: Path) -> int:
+    """Say that something is used from now on, until the returned descriptor is closed.
+
+    The file's time of modification is that of the last use.
+
+    Raises:
+        OSError: The file cannot be opened, or the file system has no locks.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        os.utime(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+@contextlib.contextmanager
+def unused(path: Path) -> Iterator[bool]:
+    """Keep others from beginning to use something; tell whether nobody uses it now.
+
+    Raises:
+        OSError: The file cannot be opened, or the file system has no locks.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

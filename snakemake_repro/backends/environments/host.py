@@ -12,8 +12,9 @@ from pathlib import Path
 
 import snakemake_repro
 from snakemake_repro.backends.environments.distributions import distributions
+from snakemake_repro.backends.files import hash_file
 from snakemake_repro.logic.canonical import digest_of
-from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, Package
+from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentRecord, Package
 
 _TAG = "HostEnvironment/1"
 
@@ -44,6 +45,16 @@ class HostEnvironment:
 
 
 @cache
+def interpreter_digest() -> Digest:
+    """Return the SHA-256 of the interpreter that runs this process.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    return hash_file(Path(sys.executable).resolve())[0]
+
+
+@cache
 def _record() -> EnvironmentRecord:
     versions: dict[str, str] = {}
     for name, version, _ in distributions():
@@ -58,5 +69,6 @@ def _record() -> EnvironmentRecord:
         name="host",
         platform=place,
         python=python,
+        interpreter=interpreter_digest(),
         packages=packages,
     )

@@ -7,23 +7,40 @@ import shlex
 from pathlib import Path
 
 import snakemake_repro
+from snakemake_repro.backends.environments.conda_lockfile import (
+    CONDA_SUFFIXES,
+    conda_lock_path,
+    read_conda_lock,
+)
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.pypi_spec import PypiSpec, parse_spec
+from snakemake_repro.logic.conda_lock import to_text
+from snakemake_repro.logic.conda_spec import CondaSpec, parse_conda_spec
+from snakemake_repro.logic.pypi_spec import PypiSpec, is_pypi, parse_spec
 from snakemake_repro.logic.requirements import parse_lock
 from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentSpec, FileRecord
 
 LOCK_SUFFIX = ".requirements.lock"
 _YAML_SUFFIXES = (".yaml", ".yml")
 _POST_DEPLOY_SUFFIX = ".post-deploy.sh"
+_NODES = ("linux-64", "linux-aarch64", "linux-ppc64le")
+
+
+class UnlockedError(EnvironmentSpecError):
+    """An environment file has no lock, or one that was made before the file changed."""
 
 
 def lock_path(env_file: Path) -> Path:
-    """Return where the lock of an environment file stands: beside it."""
+    """Return where the lock of an environment file for pip stands: beside it."""
     return env_file.with_name(env_file.stem + LOCK_SUFFIX)
 
 
-def read_spec(env_file: Path) -> PypiSpec:
+def lock_of(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
+    """Return where the lock of an environment file stands, by what the file asks for."""
+    return lock_path(env_file) if isinstance(spec, PypiSpec) else conda_lock_path(env_file)
+
+
+def read_spec(env_file: Path) -> PypiSpec | CondaSpec:
     """Read an environment file.
 
     Raises:
@@ -32,46 +49,95 @@ def read_spec(env_file: Path) -> PypiSpec:
     return _parse_spec(_read_spec(env_file), env_file)
 
 
-def resolve_spec(env_file: Path, root: Path) -> EnvironmentSpec:
+def resolve_spec(env_file: Path, root: Path, *, link_scripts: bool = False) -> EnvironmentSpec:
     """Return what a node needs to realise the environment of a file.
 
     Args:
-        env_file: As the workflow names it.
+        env_file: As the workflow names it; a conda lock may also be named itself.
         root: Working directory of the run.
+        link_scripts: Run the link scripts of conda packages.
 
     Raises:
-        EnvironmentSpecError: The file cannot be used, has no lock, or has changed since its lock.
+        UnlockedError: The file has no lock, or has changed since its lock was made.
+        EnvironmentSpecError: File or lock cannot be used.
     """
+    name = _name(env_file, root)
+    if env_file.name.endswith(CONDA_SUFFIXES):
+        return _conda(env_file, name=name, link_scripts=link_scripts)
     source = _read_spec(env_file)
     spec = _parse_spec(source, env_file)
-    path = lock_path(env_file)
-    name = _name(env_file, root)
     command = f"`repro lock {shlex.quote(recorded_path(env_file, root))}`"
-    try:
-        data = path.read_bytes()
-        text = data.decode("utf-8").replace("\r\n", "\n")
-    except FileNotFoundError as exc:
-        raise EnvironmentSpecError(
+    path = lock_of(env_file, spec)
+    if not path.exists():
+        raise UnlockedError(
             f"{name} is not locked: expected {path.name} beside it",
             hint=f"{command} makes it; `--ray-environments host` runs without.",
-        ) from exc
-    except (OSError, UnicodeDecodeError) as exc:
+        )
+    asked = _record(source, name)
+    if isinstance(spec, PypiSpec):
+        return _pypi(path, asked, spec.digest, command)
+    return _conda(path, name=name, source=asked, spec=spec.digest, link_scripts=link_scripts)
+
+
+def _pypi(path: Path, source: FileRecord, spec: Digest, command: str) -> EnvironmentSpec:
+    data = _read_lock(path, command)
+    try:
+        text = data.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as exc:
         raise EnvironmentSpecError(
             f"the lock {path} cannot be read: {exc}", hint=f"{command} makes it anew."
         ) from exc
-    lock = parse_lock(text, name=str(path))
-    if lock.spec != spec.digest:
-        raise EnvironmentSpecError(
+    _check(parse_lock(text, name=str(path)).spec, spec, source.path, path, command)
+    return EnvironmentSpec(
+        kind=EnvironmentKind.PYPI,
+        name=source.path,
+        source=source,
+        lock=_record(data, _beside(source.path, path)),
+        lock_text=text,
+    )
+
+
+def _conda(
+    path: Path,
+    *,
+    name: str,
+    source: FileRecord | None = None,
+    spec: Digest | None = None,
+    link_scripts: bool,
+) -> EnvironmentSpec:
+    """Read a conda lock; one that another tool made does not say what it was made from."""
+    data = _read_lock(path, "`repro lock`")
+    lock = read_conda_lock(data, name=str(path))
+    if spec is not None and lock.spec is not None:
+        _check(lock.spec, spec, name, path, "`repro lock`")
+    return EnvironmentSpec(
+        kind=EnvironmentKind.CONDA,
+        name=name,
+        source=source,
+        lock=_record(data, _beside(name, path)),
+        lock_text=to_text(lock.for_platforms(_NODES), link_scripts=link_scripts),
+    )
+
+
+def _check(locked: Digest, asked: Digest, name: str, path: Path, command: str) -> None:
+    if locked != asked:
+        raise UnlockedError(
             f"{name} has changed since {path.name} was made from it",
             hint=f"{command} brings the lock up to date.",
         )
-    return EnvironmentSpec(
-        kind=EnvironmentKind.PYPI,
-        name=name,
-        source=_record(source, name),
-        lock=_record(data, Path(name).with_name(path.name).as_posix()),
-        lock_text=text,
-    )
+
+
+def _read_lock(path: Path, command: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise EnvironmentSpecError(
+            f"the lock {path} cannot be read: {exc.strerror}", hint=f"{command} makes it anew."
+        ) from exc
+
+
+def _beside(name: str, path: Path) -> str:
+    return Path(name).with_name(path.name).as_posix()
 
 
 def _read_spec(env_file: Path) -> bytes:
@@ -89,7 +155,7 @@ def _read_spec(env_file: Path) -> bytes:
         ) from exc
 
 
-def _parse_spec(content: bytes, env_file: Path) -> PypiSpec:
+def _parse_spec(content: bytes, env_file: Path) -> PypiSpec | CondaSpec:
     import yaml
 
     script = env_file.with_name(env_file.stem + _POST_DEPLOY_SUFFIX)
@@ -106,7 +172,8 @@ def _parse_spec(content: bytes, env_file: Path) -> PypiSpec:
         raise EnvironmentSpecError(
             f"the environment file {env_file} is no YAML: {problem}", hint="Mend its syntax."
         ) from exc
-    return parse_spec(data, name=str(env_file))
+    parse = parse_spec if is_pypi(data) else parse_conda_spec
+    return parse(data, name=str(env_file))
 
 
 def _record(content: bytes, name: str) -> FileRecord:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from packaging.markers import default_environment
 
+from snakemake_repro.backends.environments.host import interpreter_digest
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.environments.installed import check_installed
+from snakemake_repro.backends.environments.leaks import without_leaks
 from snakemake_repro.backends.uv import run_uv
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.canonical import digest_of
@@ -26,21 +28,6 @@ from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, Environm
 
 ENVIRONMENT_TAG = "PypiEnvironment/1"
 """Raise the number whenever the same lock would give another environment."""
-
-_LEAKS = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONSTARTUP",
-    "PYTHONUSERBASE",
-    "R_LIBS",
-    "R_LIBS_SITE",
-    "R_LIBS_USER",
-    "PERLLIB",
-    "PERL5LIB",
-    "CONDA_PREFIX",
-    "CONDA_DEFAULT_ENV",
-    "__PYVENV_LAUNCHER__",
-)
 
 
 class PypiEnvironment:
@@ -67,7 +54,7 @@ class PypiEnvironment:
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return ``base`` with this environment first and nothing of another one."""
-        kept = {name: value for name, value in base.items() if name not in _LEAKS}
+        kept = without_leaks(base)
         search = f"{self._prefix / 'bin'}:{base.get('PATH') or os.defpath}"
         return {**kept, "PATH": search, "VIRTUAL_ENV": str(self._prefix), "PYTHONNOUSERSITE": "1"}
 
@@ -112,6 +99,7 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
         name=spec.name,
         platform=place,
         python=python,
+        interpreter=interpreter_digest(),
         source=spec.source,
         lock=spec.lock,
         packages=tuple(

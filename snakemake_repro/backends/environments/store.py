@@ -2,30 +2,38 @@
 
 ``<root>/<key>`` is an environment, ``<root>/<key>.ok`` says that it is complete. An environment is
 built at its final place (its scripts name it) under a lock that the kernel frees when its holders
-are gone; the ``.ok`` file is written last, and what has none is removed before building anew.
+are gone; the ``.ok`` file is written last, and what has none is removed before building anew. Who
+uses an environment holds ``<root>/<key>.use``, so that nobody removes it meanwhile.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import dataclasses
 import errno
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from snakemake_repro.backends.environments import pypi
-from snakemake_repro.backends.environments.flock import locked
+from snakemake_repro.backends.environments import conda, pypi
+from snakemake_repro.backends.environments.conda import CondaEnvironment
+from snakemake_repro.backends.environments.flock import in_use, locked
 from snakemake_repro.backends.environments.host import HostEnvironment
+from snakemake_repro.backends.environments.inventory import DONE, LOCK, USE
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.interfaces import RealisedEnvironment
-from snakemake_repro.logic.requirements import LockedPackage
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, EnvironmentSpec
 
 _KEY_LENGTH = 32
 """Hex characters of the digest in a path; scripts of an environment name it in their first line,
 and the kernel reads 127 bytes of that."""
+
+_CACHE = "packages"
+"""Unpacked conda packages, on the file system of the environments that are made of them."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,7 +60,8 @@ class NodeEnvironments:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
-        self._realised: dict[EnvironmentSpec, PypiEnvironment] = {}
+        self._realised: dict[EnvironmentSpec, RealisedEnvironment] = {}
+        self._in_use: dict[Path, int] = {}
 
     def realise(self, spec: EnvironmentSpec) -> RealisedEnvironment:
         """Return the environment, building it first if this node does not have it."""
@@ -61,54 +70,112 @@ class NodeEnvironments:
         known = self._realised.get(spec)
         if known is not None and _marked(self._prefix(known.record)):  # nobody removed it since
             return known
-        record, packages = pypi.plan(spec)
-        prefix = self._prefix(record)
-        if not _complete(prefix, record):
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                with locked(prefix.with_suffix(".lock")) as lock:
-                    if not _complete(prefix, record):
-                        _build(prefix, record, packages, lock)
-            except OSError as exc:
-                raise EnvironmentBuildError(
-                    f"the environment {spec.name} cannot be built below {self._root}: "
-                    f"{exc.strerror or exc}",
-                    hint="Free some space, or name another place with --ray-environment-store."
-                    if exc.errno in _FULL
-                    else "Mend the permissions, or name a directory on a local disk with "
-                    "--ray-environment-store.",
-                ) from exc
-        environment = PypiEnvironment(prefix, record)
+        plan = _plan(spec, self._root)
+        record, prefix = plan.record, self._prefix(plan.record)
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with self._using(prefix):  # before it is looked at: nobody removes it after that
+                if not _complete(prefix, record):
+                    with locked(prefix.with_suffix(LOCK)) as lock:
+                        if not _complete(prefix, record):
+                            _build(prefix, plan, lock)
+        except OSError as exc:
+            raise EnvironmentBuildError(
+                f"the environment {spec.name} cannot be built below {self._root}: "
+                f"{exc.strerror or exc}",
+                hint="Free some space, or name another place with --ray-environment-store."
+                if exc.errno in _FULL
+                else "Mend the permissions, or name a directory on a local disk with "
+                "--ray-environment-store.",
+            ) from exc
+        environment = plan.open(prefix)
         self._realised[spec] = environment
         return environment
+
+    def place(self, spec: EnvironmentSpec) -> Path:
+        """Return where the environment of a lock is on this node, or would be.
+
+        Raises:
+            EnvironmentSpecError: The lock cannot be used.
+            EnvironmentBuildError: It is not made for this node.
+        """
+        return self._prefix(_plan(spec, self._root).record)
+
+    def close(self) -> None:
+        """Say that none of them is used any more; the end of the process says so, too."""
+        while self._in_use:
+            os.close(self._in_use.popitem()[1])
+
+    @contextlib.contextmanager
+    def _using(self, prefix: Path) -> Iterator[None]:
+        """Say that an environment is used, from now on unless it cannot be had."""
+        held = self._in_use.pop(prefix, None)
+        fd = in_use(prefix.with_suffix(USE)) if held is None else held
+        try:
+            yield
+        except BaseException:
+            os.close(fd)
+            raise
+        self._in_use[prefix] = fd
 
     def _prefix(self, record: EnvironmentRecord) -> Path:
         return self._root / record.digest.value[:_KEY_LENGTH]
 
 
-def _build(
-    prefix: Path, record: EnvironmentRecord, packages: tuple[LockedPackage, ...], lock: int
-) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """What is to be built, and how.
+
+    Attributes:
+        build: Makes it at a prefix, given the descriptor that locks that.
+        open: Returns it from where it was made.
+    """
+
+    record: EnvironmentRecord
+    build: Callable[[Path, int], None]
+    open: Callable[[Path], RealisedEnvironment]
+
+
+def _plan(spec: EnvironmentSpec, root: Path) -> _Plan:
+    if spec.kind is EnvironmentKind.CONDA:
+        record, files, scripts = conda.plan(spec)
+        return _Plan(
+            record=record,
+            build=lambda prefix, lock: conda.build(
+                prefix, record.name, files, link_scripts=scripts, cache=root / _CACHE, lock=lock
+            ),
+            open=lambda prefix: CondaEnvironment(prefix, record),
+        )
+    record, packages = pypi.plan(spec)
+    return _Plan(
+        record=record,
+        build=lambda prefix, lock: pypi.build(prefix, record.name, packages, lock=lock),
+        open=lambda prefix: PypiEnvironment(prefix, record),
+    )
+
+
+def _build(prefix: Path, plan: _Plan, lock: int) -> None:
     """Build an environment; the caller holds its lock."""
-    done = prefix.with_suffix(".ok")
+    done = prefix.with_suffix(DONE)
     done.unlink(missing_ok=True)
     _remove(prefix)
     try:
-        pypi.build(prefix, record.name, packages, lock=lock)
+        plan.build(prefix, lock)
         _sync(prefix)
-        _write(done, json.dumps(record.to_dict()).encode())
+        _write(done, json.dumps(plan.record.to_dict()).encode())
     except BaseException:
         _remove(prefix)
         raise
 
 
 def _marked(prefix: Path) -> bool:
-    return prefix.with_suffix(".ok").exists() and pypi.interpreter(prefix).exists()
+    witnesses = (pypi.interpreter(prefix), conda.witness(prefix))
+    return prefix.with_suffix(DONE).exists() and any(path.exists() for path in witnesses)
 
 
 def _complete(prefix: Path, record: EnvironmentRecord) -> bool:
     try:
-        done = json.loads(prefix.with_suffix(".ok").read_bytes())
+        done = json.loads(prefix.with_suffix(DONE).read_bytes())
     except (OSError, ValueError):
         return False
     known = done.get("digest") if isinstance(done, dict) else None

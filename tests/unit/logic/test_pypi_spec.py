@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.pypi_spec import parse_spec
+from snakemake_repro.logic.pypi_spec import is_pypi, parse_spec
 
 
 def test_pip_and_python_are_all_that_an_index_can_give() -> None:
@@ -54,9 +54,6 @@ def test_what_is_asked_for_has_a_digest_that_stays() -> None:
         (None, "expected a `dependencies:` list"),
         ([], "expected a `dependencies:` list"),
         ({"dependencies": "numpy"}, "expected a `dependencies:` list"),
-        ({"dependencies": ["numpy"]}, r"asks for conda packages \(numpy\)"),
-        ({"dependencies": ["conda-forge::python"]}, "asks for conda packages"),
-        ({"dependencies": ["python", "r-base =4", "samtools"]}, r"\(r-base =4, samtools\)"),
         ({"dependencies": [{"pip": None}]}, "expected one, with a list"),
         ({"dependencies": [{"pip": ["a"]}, {"pip": ["b"]}]}, "2 entries `pip:`"),
         ({"dependencies": [{"pip": [1.5]}]}, "expected a package and versions"),
@@ -76,6 +73,19 @@ def test_what_cannot_be_locked_is_named(data: Any, message: str) -> None:
     assert caught.value.hint
 
 
-def test_conda_packages_are_refused_until_a_later_version() -> None:
-    with pytest.raises(EnvironmentSpecError, match="come in a later version"):
-        parse_spec({"dependencies": ["samtools"]}, name="x")
+@pytest.mark.parametrize(
+    ("dependencies", "alone"),
+    [
+        (["python", "pip", {"pip": ["six"]}], "index"),
+        (["Python >=3.11"], "index"),
+        ("numpy", "index"),
+        (["python", "numpy"], "channel"),
+        (["conda-forge::python"], "channel"),
+        (["python", {"conda": []}], "channel"),
+        ([None], "channel"),
+    ],
+)
+def test_a_file_is_for_the_index_alone_if_it_asks_for_nothing_else(
+    dependencies: Any, alone: str
+) -> None:
+    assert is_pypi({"dependencies": dependencies}) is (alone == "index")

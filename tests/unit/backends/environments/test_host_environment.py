@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import subprocess
@@ -13,10 +14,13 @@ from packaging.utils import canonicalize_name
 
 from snakemake_repro.backends.environments import host
 from snakemake_repro.backends.environments.host import HostEnvironment
+from snakemake_repro.records import Digest
 
 
 def test_every_installed_distribution_is_recorded_once_and_sorted() -> None:
     record = HostEnvironment().record
+    interpreter = Path(sys.executable).read_bytes()
+    assert record.interpreter == Digest(hashlib.sha256(interpreter).hexdigest())
     names = [package.name for package in record.packages]
     assert names == sorted(set(names))
     assert names == [canonicalize_name(name) for name in names]
@@ -54,8 +58,10 @@ def test_another_package_is_another_environment(
 def test_a_backport_that_somebody_imported_changes_nothing() -> None:
     """It puts a finder of its own beside Python's, which fails where ours passes over."""
     script = """
-import importlib_metadata
+import hashlib
+import importlib.metadata
 from snakemake_repro.backends.environments.host import HostEnvironment
+from snakemake_repro.records import Digest
 print(HostEnvironment().record.digest)
 """
     done = subprocess.run(

@@ -78,7 +78,7 @@ def _other(env_file: Path, text: str) -> None:
         (lambda p: _other(p, YAML.replace("six", "six >1")), "has changed since", "repro lock env"),
         (lambda p: lock_path(p).write_text("six==1"), "cannot be used", "repro lock"),
         (lambda p: lock_path(p).write_bytes(b"\xff"), "cannot be read", "repro lock envs/x"),
-        (lambda p: _other(p, "dependencies: [samtools]"), "conda packages", "under `pip:`"),
+        (lambda p: _other(p, "dependencies: [samtools]"), "names no channel", "conda-forge"),
         (lambda p: _other(p, "dependencies: ["), "is no YAML", "syntax"),
         (lambda p: p.write_bytes(b"\xff\xfe\x00"), "is no YAML", "syntax"),
         (lambda p: p.unlink(), "cannot be read", "relative to the Snakefile"),

@@ -1,0 +1,170 @@
+"""`repro env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snakemake_repro.cli import _command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.text import Text
+
+    from snakemake_repro.operations.environments import Stored
+
+_KEY = 12
+_DAYS = 30.0
+
+
+def _store_option(command: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--store",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="The store, as with --ray-environment-store.  [default: the user's]",
+    )(command)
+
+
+@click.group(cls=_command.Group)
+def env() -> None:
+    """See, build and remove the environments on this node."""
+
+
+@env.command("list", cls=_command.Command, epilog=_command.EXIT_CODES)
+@_store_option
+@_command.workdir_option
+@_command.output_options
+def list_(*, store: Path | None, workdir: Path, as_json: bool) -> int:
+    """List what is realised on this node, the most recently used first."""
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations.environments import show
+
+    with _terminal.waiting("looking"):
+        found = show(store and workdir / store)
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({"environments": found})
+        return _command.OK
+    if not found:
+        click.echo("There is no environment on this node yet.")
+        return _command.OK
+    table = _terminal.table(
+        "environment", ("name", "fold"), "kind", "python", ("size", "right"), "last used"
+    )
+    for one in found:
+        kind = "unfinished" if one.record is None else one.record.kind.value
+        python = None if one.record is None else one.record.python
+        used = "-" if one.used is None else _text.moment(one.used, brief=True)
+        table.add_row(
+            _terminal.plain(one.key[:_KEY], "cyan"),
+            _name(one),
+            _terminal.plain(kind),
+            _terminal.plain(python or "-"),
+            _text.size(one.size),
+            _terminal.plain("now" if one.busy else used),
+        )
+    _terminal.console().print(table)
+    return _command.OK
+
+
+@env.command(cls=_command.Command, epilog=_command.EXIT_CODES)
+@click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path(path_type=Path))
+@_store_option
+@_command.workdir_option
+@_command.output_options
+def build(*, files: tuple[Path, ...], store: Path | None, workdir: Path, as_json: bool) -> int:
+    """Build environments on this node ahead of a run, from their locks.
+
+    Without FILE those of every environment file in a directory called `envs`.
+    """
+    from snakemake_repro.backends.files import recorded_path
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations.environment_files import find_environment_files
+    from snakemake_repro.operations.environments import build
+
+    chosen = [workdir / file for file in files] or find_environment_files(workdir)
+    with _terminal.progress("building") as progress:
+        made = build(chosen, workdir=workdir, store=store and workdir / store, progress=progress)
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({"environments": made})
+        return _command.OK
+    for one in made:
+        name = _text.name(recorded_path(one.source, workdir))
+        key = one.record.digest.value[:_KEY]
+        click.echo(f"{key}  {_text.duration(one.seconds):>8}  {name}")
+    return _command.OK
+
+
+@env.command(cls=_command.Command, epilog=_command.EXIT_CODES)
+@click.argument(
+    "directories",
+    nargs=-1,
+    metavar="[DIR...]",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--unused-for",
+    type=click.FloatRange(min=0),
+    default=_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="Keep what was used in the last DAYS days.",
+)
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only say what would be removed.")
+@_store_option
+@_command.workdir_option
+@_command.output_options
+def gc(
+    *,
+    directories: tuple[Path, ...],
+    unused_for: float,
+    dry_run: bool,
+    store: Path | None,
+    workdir: Path,
+    as_json: bool,
+) -> int:
+    """Remove the environments that no lock in reach names.
+
+    In reach are the locks below DIR, by default below here. What is in use stays, and what was
+    used lately.
+    """
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations.environments import Fate, collect
+
+    with _terminal.waiting("looking"):
+        found = collect(
+            [workdir / directory for directory in directories] or [workdir],
+            store=store and workdir / store,
+            unused_for=unused_for,
+            dry_run=dry_run,
+        )
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({"environments": found, "dry_run": dry_run})
+        return _command.OK
+    gone = [one.environment for one in found if one.fate is Fate.REMOVED]
+    table = _terminal.table("environment", ("name", "fold"), ("size", "right"), "")
+    for one in found:
+        style = "yellow" if one.fate is Fate.REMOVED else ""
+        key = _terminal.plain(one.environment.key[:_KEY], "cyan")
+        size = _text.size(one.environment.size)
+        table.add_row(key, _name(one.environment), size, _terminal.plain(one.fate, style))
+    if found:
+        _terminal.console().print(table)
+    verb = "would be removed" if dry_run else "removed"
+    click.echo(f"{len(gone):,} {verb}, {_text.size(sum(one.size for one in gone))}.")
+    return _command.OK
+
+
+def _name(one: Stored) -> Text:
+    from snakemake_repro.cli import _terminal
+
+    return _terminal.name(None if one.record is None else one.record.name)

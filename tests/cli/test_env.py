@@ -1,0 +1,129 @@
+"""`repro env`: what is realised on this node, built ahead, and removed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from processes import wait_for
+
+Repro = Callable[..., Result]
+
+USE = """
+import sys
+from pathlib import Path
+from snakemake_repro.backends.environments.lockfile import resolve_spec
+from snakemake_repro.backends.environments.store import NodeEnvironments
+file, store, said = map(Path, sys.argv[1:])
+environments = NodeEnvironments(store)
+environments.realise(resolve_spec(file, file.parent))
+said.touch()
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def locked(repro: Repro, tmp_path: Path) -> Path:
+    """A project with one locked environment of nothing but Python."""
+    path = tmp_path / "envs" / "empty.yaml"
+    path.parent.mkdir()
+    path.write_text("dependencies: [python]\n")
+    assert repro("lock").exit_code == 0
+    return path
+
+
+@contextmanager
+def _in_use(file: Path, store: Path) -> Iterator[None]:
+    said = store.with_name("said")
+    user = subprocess.Popen(
+        [sys.executable, "-c", USE, str(file), str(store), str(said)], stdin=subprocess.PIPE
+    )
+    try:
+        wait_for(said.exists, what="the use of it")
+        yield
+    finally:
+        user.communicate()
+
+
+def _fates(repro: Repro, *args: str) -> list[str]:
+    data = json.loads(repro("env", "gc", "--json", "--store", "store", *args).stdout)
+    return [one["fate"] for one in data["environments"]]
+
+
+def test_an_environment_is_built_ahead_and_listed(repro: Repro, locked: Path) -> None:
+    assert repro("env", "list", "--store", "store").stdout == (
+        "There is no environment on this node yet.\n"
+    )
+    built = repro("env", "build", "--store", "store")
+    assert re.fullmatch(r"[0-9a-f]{12} .* envs/empty\.yaml\n", built.stdout)
+    key = built.stdout[:12]
+    listed = repro("env", "list", "--store", "store").stdout.splitlines()
+    assert len(listed) == 2
+    assert listed[1].startswith(key)
+    assert "envs/empty.yaml  pypi" in listed[1]
+    [one] = json.loads(repro("env", "list", "--store", "store", "--json").stdout)["environments"]
+    assert one["key"].startswith(key)
+    assert one["record"]["pinned"] is True
+    assert one["size"] > 0
+    assert (one["used"] is not None, one["busy"]) == (True, False)
+    [again] = json.loads(repro("env", "build", "--store", "store", "--json").stdout)["environments"]
+    assert again["record"] == one["record"]
+
+
+def test_an_unlocked_file_is_not_built(repro: Repro, locked: Path) -> None:
+    locked.with_name("empty.requirements.lock").unlink()
+    result = repro("env", "build", "--store", "store")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is not locked" in result.stderr
+
+
+def test_what_no_lock_names_is_removed_and_nothing_else(
+    repro: Repro, locked: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    repro("env", "build", "--store", "store")
+    assert _fates(repro, "--unused-for", "0") == ["locked here"]
+    other = tmp_path / "other"
+    other.mkdir()
+    assert _fates(repro, "other", ".", "--unused-for", "0") == ["locked here"]
+    assert _fates(repro, "other") == ["used lately"]
+    with _in_use(locked, store):
+        assert _fates(repro, "other", "--unused-for", "0") == ["in use"]
+        [one] = json.loads(repro("env", "list", "--json", "--store", "store").stdout)[
+            "environments"
+        ]
+        assert one["busy"]
+    assert _fates(repro, "other", "--unused-for", "0", "--dry-run") == ["removed"]
+    assert _fates(repro, "other", "--unused-for", "0", "--dry-run") == ["removed"]
+    result = repro("env", "gc", "other", "--unused-for", "0", "--store", "store")
+    assert re.search(r"^1 removed, ", result.stdout, re.MULTILINE)
+    assert "There is no environment" in repro("env", "list", "--store", "store").stdout
+    assert [path for path in store.iterdir() if path.is_dir()] == []
+    assert repro("env", "build", "--store", "store").exit_code == 0, "it can be built again"
+
+
+def test_what_a_build_that_was_cut_off_left_is_removed(
+    repro: Repro, locked: Path, tmp_path: Path
+) -> None:
+    repro("env", "build", "--store", "store")
+    [done] = (tmp_path / "store").glob("*.ok")
+    done.unlink()
+    assert "unfinished" in repro("env", "list", "--store", "store").stdout
+    assert _fates(repro) == ["removed"], "although its lock is in reach and it is new"
+    assert _fates(repro) == []
+
+
+def test_a_damaged_mark_is_named(repro: Repro, locked: Path, tmp_path: Path) -> None:
+    repro("env", "build", "--store", "store")
+    [done] = (tmp_path / "store").glob("*.ok")
+    done.write_text("{")
+    result = repro("env", "list", "--store", "store")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"{done} cannot be read" in result.stderr
