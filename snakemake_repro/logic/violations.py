@@ -31,6 +31,9 @@ _OF_THE_SYSTEM = (
 _BESIDE_THE_POINT = frozenset((".git", ".hg", ".repro", ".snakemake", ".svn", "__pycache__"))
 """What tools look for wherever they are started."""
 
+_MOST = 50
+"""Violations of one job that its record names."""
+
 _HIDDEN = ("ENOENT", "ENOTDIR", "EACCES")
 _REFUSED = ("EROFS", "EACCES", "EPERM", "EBUSY")
 _UNREACHABLE = ("ENETUNREACH", "EHOSTUNREACH")
@@ -50,6 +53,13 @@ def read(path: str, workdir: str) -> str:
 def shown(path: str, workdir: str) -> str:
     """Return a path as messages name it."""
     return relpath(path, workdir) if lies_in(path, workdir) else path
+
+
+def few(violations: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first of many violations and the number of the others."""
+    if len(violations) <= _MOST:
+        return violations
+    return (*violations[:_MOST], f"did {len(violations) - _MOST} more things of this kind")
 
 
 def attempts(

@@ -15,7 +15,7 @@ from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import trace
 from snakemake_repro.logic.sandbox import Mount, Sandbox
-from snakemake_repro.logic.violations import attempts, deeds, wrote
+from snakemake_repro.logic.violations import attempts, deeds, few, wrote
 from snakemake_repro.operations.planning import Plan
 from snakemake_repro.records import EnvironmentKind, Isolation, IsolationMode
 from snakemake_repro.records.tasks import Command, Task
@@ -109,9 +109,11 @@ class Room:
         """Keep what the rule declares; return what the job did beyond that."""
         workdir = self._task.workdir
         uses = trace.parse(lines(self.shared[0] / _TRACE), workdir)
-        violations = (
-            *(wrote(path, workdir) for path in self._stage.undeclared()),
-            *attempts(uses, self._sandbox, kind_of),
+        violations = few(
+            (
+                *(wrote(path, workdir) for path in self._stage.undeclared()),
+                *attempts(uses, self._sandbox, kind_of),
+            )
         )
         self._stage.promote(outputs=succeeded and not violations)
         return violations
@@ -166,7 +168,7 @@ class Window:
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Return what the job did beyond its rule's declarations."""
         uses = trace.parse(lines(self._scratch / _TRACE), self._task.workdir)
-        return deeds(uses, self._sandbox, kind_of)
+        return few(deeds(uses, self._sandbox, kind_of))
 
 
 def closed_variables(environment: RealisedEnvironment, *, home: str) -> dict[str, str]:

@@ -471,6 +471,7 @@ def test_rules_of_every_kind_run_in_their_environments(workspace: Workspace, url
     assert (root / "script.txt").read_text() == "tool 1.0 2.0 [1, 2] on"
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
 def test_rules_run_hermetically_in_their_environments(workspace: Workspace, url: str) -> None:
     root = workspace.root
     workspace.write("Snakefile", SNAKEFILE)

@@ -13,7 +13,10 @@ from runs import Workspace
 
 from snakemake_repro.records import IsolationMode, JobStatus
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
+]
 
 UNTRACED = ("--ray-hermetic", "enforce", "--ray-hermetic-trace", "off")
 ODD = ("with space", "new\nline", "-dash", "über", "quote'\"", "$(touch x)")

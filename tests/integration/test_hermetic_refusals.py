@@ -15,7 +15,10 @@ from snakemake_repro.backends.bubblewrap import bubblewrap
 from snakemake_repro.backends.tracing import tracer
 from snakemake_repro.errors import IsolationError
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
+]
 
 PROGRAMS = ("bash", "cat", "ls", "mkdir", "touch")
 ONE = """
@@ -75,7 +78,7 @@ def test_a_node_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     ("flags", "message"),
     [
         (("--ray-hermetic", "always"), "invalid choice: 'always'"),
-        (("--ray-hermetic", "report", "--ray-hermetic-trace", "off"), "report needs strace"),
+        (("--ray-hermetic", "report", "--ray-hermetic-trace", "off"), "needs strace to see"),
         (("--ray-hermetic", "enforce", "--ray-base", "nowhere"), "is no root file system"),
     ],
 )

@@ -17,7 +17,10 @@ from snakemake_repro.backends.environments.lockfile import lock_path
 from snakemake_repro.operations.lock import lock
 from snakemake_repro.records import EnvironmentKind, JobState
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
+]
 
 YAML = """
 dependencies:

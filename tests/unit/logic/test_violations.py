@@ -8,7 +8,7 @@ import pytest
 
 from snakemake_repro.logic.sandbox import plan
 from snakemake_repro.logic.trace import Access, Connection
-from snakemake_repro.logic.violations import attempts, deeds
+from snakemake_repro.logic.violations import attempts, deeds, few
 
 SANDBOX = plan(
     rule="one",
@@ -103,3 +103,10 @@ def test_thousands_of_declared_files_cost_little() -> None:
     kind: Callable[[str], str | None] = looked.append  # type: ignore[assignment]
     assert deeds((_use(path, None) for path in paths), sandbox, kind) == ()
     assert looked == []
+
+
+def test_of_very_many_violations_some_are_named_and_the_rest_counted() -> None:
+    found = few(tuple(f"wrote {index}" for index in range(120)))
+    assert len(found) == 51
+    assert found[-1] == "did 70 more things of this kind"
+    assert few(("one",)) == ("one",)
