@@ -55,6 +55,8 @@ def _use(path: str, error: str | None, *, writes: bool = False, opens: bool = Tr
         (_use("/etc/passwd", "ENOENT"), None),
         (_use("/w/.git/config", "ENOENT"), None),
         (_use("/tmp/x", "EACCES", writes=True), None),
+        (_use("/var/cache/fontconfig/x", "EROFS", writes=True), None),
+        (_use("/etc/x", "EROFS", writes=True), "tried to write /etc/x, which it does not declare"),
         (Connection("127.0.0.1", 80, "ECONNREFUSED"), None),
     ],
     ids=str,
