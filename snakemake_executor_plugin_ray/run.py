@@ -34,7 +34,7 @@ from snakemake_repro.backends.snakemake_jobs import (
     tested,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
-from snakemake_repro.backends.snakemake_trigger import environment_file, forget_locks
+from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.errors import ClusterError, UsageError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -307,10 +307,9 @@ class Run:
             )
 
     def _lock_on_first_use(self, jobs: Iterable[Any]) -> None:
-        if self._settings.locks == "frozen" or self._settings.environments == "host":
+        if self._settings.locks == "frozen":
             return
-        members = [member for job in jobs for member in (job if job.is_group() else [job])]
-        files = [path for path in map(environment_file, members) if path is not None]
+        files = [path for job in jobs for path in self._translator.environment_files(job)]
         for locked in lock_on_first_use(files, self._workdir):
             name = recorded_path(locked.lock, self._workdir)
             self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")

@@ -21,6 +21,7 @@ from urllib.parse import quote as quote_path
 from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.files import hash_file
 from snakemake_repro.backends.snakemake_containers import chosen_image, container_request
+from snakemake_repro.backends.snakemake_trigger import environment_file
 from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
@@ -177,6 +178,20 @@ class Translator:
             self._command(job, environment)
         return environment.kind
 
+    def environment_files(self, job: Any) -> Iterator[Path]:
+        """Yield the environment files in whose environment a job or group job is to run.
+
+        Raises:
+            EnvironmentSpecError: A rule asks for a container and for a conda environment.
+        """
+        for member in list(job) if job.is_group() else [job]:
+            contained = chosen_image(member, self._workflow, self._settings.preferred)
+            path = (
+                None if self._settings.host_environments or contained else environment_file(member)
+            )
+            if path is not None:
+                yield path
+
     def member(self, job: Any) -> Member:
         """Translate a job that Snakemake runs or reuses itself, for the record."""
         return self._member(job)
@@ -205,15 +220,15 @@ class Translator:
         asked = job.conda_env_spec
         if asked is None:
             return HOST
-        source = getattr(asked, "file", None)
-        if source is None or not source.is_local:
+        path = environment_file(job)
+        if path is None:
+            source = getattr(asked, "file", None)
             raise EnvironmentSpecError(
                 f"rule {rule} asks for the conda environment {asked.__class__.__name__} "
                 f"{source or getattr(asked, 'name', None) or getattr(asked, 'path', '')}; "
                 "only environment files beside the workflow can be locked",
                 hint="Name a file in `conda:`, or use `--ray-environments host`.",
             )
-        path = Path(source.get_path_or_uri(secret_free=True))
         if path not in self._specs:
             self._specs[path] = resolve_spec(
                 path, self._settings.workdir, link_scripts=self._settings.link_scripts
