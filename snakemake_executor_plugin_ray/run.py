@@ -20,6 +20,7 @@ from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
+from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import (
     Settings,
     Translator,
@@ -104,9 +105,6 @@ class Run:
             Settings(
                 run_id=self._id,
                 workdir=self._workdir,
-                host_environments=settings.environments == "host",
-                link_scripts=settings.link_scripts,
-                preferred=_PREFERRED.get(settings.environments),
                 engine=settings.container_engine,
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
@@ -123,7 +121,13 @@ class Run:
             redact=self._redact,
             snakemake_argv=lambda job: argv_of(command(job)),
             known=self._recording.known,
-            image=self._images.spec,
+            environments=RuleEnvironments(
+                workflow,
+                self._workdir,
+                image=None if settings.environments == "host" else self._images.spec,
+                link_scripts=settings.link_scripts,
+                preferred=_PREFERRED.get(settings.environments),
+            ),
         )
         self._parents = Parents(self._workdir, host_id())
         self._dispatcher = Dispatcher(

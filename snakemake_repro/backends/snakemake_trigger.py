@@ -76,14 +76,6 @@ def forget_locks() -> None:
     image_of.cache_clear()
 
 
-def environment_file(job: Any) -> Path | None:
-    """Return the local environment file that a job's rule names in ``conda:``."""
-    source = None if job.is_norun else getattr(job.conda_env_spec, "file", None)
-    if source is None or not source.is_local:
-        return None
-    return Path(source.get_path_or_uri(secret_free=True))
-
-
 def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
     @functools.wraps(original)
     def stack_hash(self: Any, job: Any) -> str:
@@ -100,6 +92,8 @@ def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
 
 def _locks(job: Any, workflow: Any) -> Iterator[str]:
     """Yield the identities of what a job's rule names in ``conda:`` and ``container:``."""
+    from snakemake_repro.backends.snakemake_environments import environment_file
+
     path, address = environment_file(job), job.container_img_url
     found = [
         None if path is None else lock_of(path),
