@@ -12,7 +12,7 @@ from pathlib import Path
 from snakemake_repro.backends.agents import Agent, Ended
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
-from snakemake_repro.backends.containers.run import run
+from snakemake_repro.backends.containers.run import EngineLostError, run
 from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
 from snakemake_repro.backends.environments.shim import script_packages
 from snakemake_repro.backends.processtree import own_umask
@@ -94,6 +94,9 @@ class NodeContainers:
         started = time.monotonic()
         try:
             status, said = run(environment.engine, job)
+        except EngineLostError:
+            self._engines.clear()  # the next job finds out whether there is another one
+            raise
         finally:
             if plan.script is not None and _removes_scripts(command):
                 plan.script.unlink(missing_ok=True)
