@@ -94,7 +94,7 @@ class Run:
         self._redact = Redactor(secrets)
         self._recording = Recording(self._workdir, self._id, self._clock)
         self._images = WorkflowImages(
-            image_lock_path(Path(workflow.main_snakefile)),
+            image_lock_path(self._snakefile()),
             self._workdir,
             engine=self._engine,
             frozen=settings.locks == "frozen",
@@ -373,6 +373,11 @@ class Run:
                 f"{left} records are still on their way to MLflow; delivery goes on in the "
                 "background (`repro sync` waits for it)."
             )
+
+    def _snakefile(self) -> Path:
+        """Return the workflow's file; of one that is elsewhere, where it would be here."""
+        path = Path(self._workflow.main_snakefile)
+        return path if path.is_file() else self._workdir / "Snakefile"
 
     def _engine(self) -> Engine:
         return Engine(self._settings.container_engine)
