@@ -173,6 +173,6 @@ def _innermost(path: str, places: Iterable[str]) -> str | None:
 
 def parents(path: str) -> Iterator[str]:
     """Yield the directories that an absolute path lies in, the nearest first."""
-    while path != "/":
-        path = dirname(path)
-        yield path
+    while (parent := dirname(path)) != path:
+        yield parent
+        path = parent

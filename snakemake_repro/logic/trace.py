@@ -120,7 +120,8 @@ def _uses(
 
 
 def _absolute(path: str, directory: str) -> str:
-    return normpath(path if isabs(path) else join(directory, path))
+    found = normpath(path if isabs(path) else join(directory, path))
+    return found[1:] if found.startswith("//") else found  # which normpath leaves
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snakemake_repro.errors import IsolationError
-from snakemake_repro.logic.sandbox import Sandbox, ZoneKind, lies_in, plan
+from snakemake_repro.logic.sandbox import Sandbox, ZoneKind, lies_in, parents, plan
 
 INPUTS, OUTPUTS, TEMPORARY = ZoneKind.INPUTS, ZoneKind.OUTPUTS, ZoneKind.TEMPORARY
 
@@ -105,3 +105,9 @@ def test_lying_in_a_directory_is_a_matter_of_whole_names() -> None:
     assert lies_in("/a", "/")
     assert not lies_in("/ab", "/a")
     assert not lies_in("/a", "/a")
+
+
+def test_directories_above_a_path_end_at_the_root() -> None:
+    assert list(parents("/a/b")) == ["/a", "/"]
+    assert list(parents("//a/b")) == ["//a", "//"]
+    assert list(parents("/")) == []

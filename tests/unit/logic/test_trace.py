@@ -14,7 +14,7 @@ LINES = r"""
 1115  openat(AT_FDCWD</w>, "out",  <unfinished ...>
 1114  openat(5</w/dir>, "a\"b\n", O_WRONLY|O_CREAT|O_TRUNC, 0666) = -1 EROFS (Read-only file system)
 1115  <... openat resumed>O_RDWR) = 4</w/out>
-1115  rename("a", "b") = 0
+1115  rename("//w//a", "b") = 0
 1115  symlinkat("target", AT_FDCWD</w>, "link") = 0
 1115  connect(3<UDP:[1]>, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("10.1.2.3")}, 16) = -1 ENETUNREACH (Network is unreachable)
 1115  connect(3<TCP:[1]>, {sa_family=AF_INET6, sin6_port=htons(80), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "fe80::1", &sin6_addr), sin6_scope_id=0}, 28) = -1 EINPROGRESS (Operation now in progress)
