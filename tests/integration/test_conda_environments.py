@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from conda_channel import OTHER, PYTHON, index, make_channel, serve
+from conda_shim import make_shim
 from processes import wait_for
 from runs import Workspace
 
@@ -226,6 +227,22 @@ def test_conda_lock_itself_reads_our_lock(env_file: Path, tmp_path: Path) -> Non
     text = (tmp_path / "conda-linux-64.lock").read_text()
     assert "@EXPLICIT" in text
     assert re.search(r"/noarch/greet-2\.0-py_0\.conda#[0-9a-f]{32}", text)
+
+
+def test_a_lock_that_conda_lock_made_is_used_as_it_is(url: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.yaml", url, "python", "greet =1.0")
+    shim = make_shim(tmp_path / "conda")
+    made = conda_lock_path(path)
+    command = [sys.executable, "-m", "conda_lock", "lock", "--conda", str(shim)]
+    command += ["--platform", conda.this_platform(), "--file", str(path), "--lockfile", str(made)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    spec = resolve_spec(path, tmp_path)
+    assert _run(NodeEnvironments(tmp_path / "store").realise(spec), "greet") == "greet 1.0\n"
+    text = made.read_bytes()
+    [kept] = lock([path], check=True)
+    assert kept.state == "unchanged"
+    assert made.read_bytes() == text
 
 
 @pytest.mark.parametrize(
