@@ -10,14 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake_executor_plugin_ray.settings import (
-    CONTAINER_ENGINES,
-    ENVIRONMENTS,
-    LOCKS,
-    MLFLOW_RUNS,
-    TIERS,
-    ExecutorSettings,
-)
+from snakemake_executor_plugin_ray.checks import check
+from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import image_lock_path
@@ -25,17 +19,15 @@ from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
+from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_jobs import (
-    TESTED_VERSIONS,
     Settings,
     Translator,
     argv_of,
     defaulted_resources,
-    tested,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
-from snakemake_repro.backends.snakemake_trigger import environment_file, forget_locks
-from snakemake_repro.errors import ClusterError, UsageError
+from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -43,6 +35,7 @@ from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
+from snakemake_repro.operations.surroundings import check_isolation, clear_stages
 from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import EnvironmentKind, Origin, Tier
@@ -81,7 +74,7 @@ class Run:
         Raises:
             UsageError: A setting has a value that cannot be meant.
         """
-        _check(settings, workflow)
+        check(settings, workflow)
         self._workflow = workflow
         self._settings = settings
         self._logger = logger
@@ -118,6 +111,11 @@ class Run:
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),
+                hermetic=Hermetic(
+                    default=settings.hermetic,
+                    base=_absolute(settings.base),
+                    trace=settings.hermetic_trace == "auto",
+                ),
                 config_digest=config_digest(plain.describe(dict(workflow.config))),
                 variables=secrets,
                 secrets=tuple(secrets),
@@ -152,6 +150,7 @@ class Run:
 
         Raises:
             EnvironmentSpecError: A rule's environment cannot be given.
+            IsolationError: A rule cannot run hermetically as asked.
             EnvironmentBuildError: A rule needs a container, and no engine answers.
         """
         ours = {job.rule: job for job in self._planned() if not job.is_local}
@@ -159,11 +158,16 @@ class Run:
             return
         self._gateway.start()
         try:
+            if self._workflow.execution_settings.lock:  # no other run is under way here
+                clear_stages(self._workdir)
             self._lock_on_first_use(ours.values())
             kinds = {self._translator.check_environment(job) for job in ours.values()}
+            requests = [self._translator.isolation(job) for job in ours.values()]
             # nodes elsewhere have engines of their own, and their own variables that name them
-            if EnvironmentKind.CONTAINER in kinds and self._address is None:
-                self._engine()
+            if self._address is None:
+                check_isolation(requests, self._settings.environment_store)
+                if EnvironmentKind.CONTAINER in kinds:
+                    self._engine()
         except BaseException:
             self._gateway.close()
             raise
@@ -187,6 +191,7 @@ class Run:
         Raises:
             ClusterError: No node of the cluster can ever run the job.
             EnvironmentSpecError: The job's environment cannot be given.
+            IsolationError: The job cannot run hermetically as asked.
         """
         task = self._translator.task(job)
         if task.tier is Tier.DIRECT:
@@ -229,6 +234,7 @@ class Run:
     def interrupt(self) -> None:
         """End every job at once."""
         stopped = self._dispatcher.interrupt()
+        clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             for task in stopped:
                 ids = [member.id for member in task.members]
@@ -241,6 +247,7 @@ class Run:
             self._record_others()
             self._end("failed" if failed else "succeeded")
         self._dispatcher.close()
+        clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             self._wait_for_delivery()
 
@@ -266,7 +273,7 @@ class Run:
     # -- parts ----------------------------------------------------------------------------------
 
     def _announce(self, nodes: tuple[Node, ...]) -> None:
-        where = self._settings.address or os.environ.get("RAY_ADDRESS")
+        where = self._address
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"
         line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
@@ -307,10 +314,9 @@ class Run:
             )
 
     def _lock_on_first_use(self, jobs: Iterable[Any]) -> None:
-        if self._settings.locks == "frozen" or self._settings.environments == "host":
+        if self._settings.locks == "frozen":
             return
-        members = [member for job in jobs for member in (job if job.is_group() else [job])]
-        files = [path for path in map(environment_file, members) if path is not None]
+        files = [path for job in jobs for path in self._translator.environment_files(job)]
         for locked in lock_on_first_use(files, self._workdir):
             name = recorded_path(locked.lock, self._workdir)
             self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")
@@ -378,60 +384,3 @@ class Run:
 
 def _absolute(path: Path | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
-
-
-def _check(settings: ExecutorSettings, workflow: Any) -> None:
-    """Refuse values and combinations that cannot be meant.
-
-    Raises:
-        UsageError: The first of them.
-    """
-    for flag, value, known in (
-        ("container-engine", settings.container_engine, CONTAINER_ENGINES),
-        ("environments", settings.environments, ENVIRONMENTS),
-        ("locks", settings.locks, LOCKS),
-        ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
-        ("tier", settings.tier, TIERS),
-    ):
-        if value not in known:
-            raise UsageError(
-                f"--ray-{flag} is {value!r}: expected one of {', '.join(known)}",
-                hint="`snakemake --help` describes the --ray- flags.",
-            )
-    if settings.resubmissions < 0:
-        raise UsageError(
-            f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",
-            hint="0 gives up at the first loss.",
-        )
-    if settings.delivery_wait < 0:
-        raise UsageError(
-            f"--ray-delivery-wait is {settings.delivery_wait}: expected 0 or more seconds",
-            hint="0 does not wait; delivery goes on in the background.",
-        )
-    if settings.cpus is not None and settings.cpus < 1:
-        raise UsageError(
-            f"--ray-cpus is {settings.cpus}: expected 1 or more",
-            hint="Leave it away for all CPUs of this machine.",
-        )
-    if settings.address and settings.address.startswith("ray://"):
-        raise ClusterError(
-            f"--ray-address is {settings.address!r}: Ray Client addresses are not supported",
-            hint="Give the head's own address, HOST:6379, from a machine of its network.",
-        )
-    if workflow.deployment_settings.deployment_method:
-        methods = ", ".join(sorted(str(m) for m in workflow.deployment_settings.deployment_method))
-        raise UsageError(
-            f"--software-deployment-method {methods} together with --executor ray: the executor "
-            "realises environments itself, from their locks",
-            hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
-        )
-    from snakemake_interface_executor_plugins.settings import SharedFSUsage
-
-    missing = SharedFSUsage.all() - set(workflow.storage_settings.shared_fs_usage)
-    if missing:
-        names = ", ".join(sorted(usage.item_to_choice() for usage in missing))
-        raise UsageError(
-            f"--shared-fs-usage lacks {names}: this version of --executor ray needs a file system "
-            "that driver and nodes share",
-            hint="Leave --shared-fs-usage away.",
-        )

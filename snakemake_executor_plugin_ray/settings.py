@@ -8,11 +8,13 @@ from typing import Optional
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-ENVIRONMENTS = ("auto", "container", "conda", "host")
 CONTAINER_ENGINES = ("docker", "podman")
+ENVIRONMENTS = ("auto", "container", "conda", "host")
+HERMETIC = ("off", "enforce", "report")
 LOCKS = ("auto", "frozen")
 MLFLOW_RUNS = ("auto", "all", "tracked", "workflow")
 TIERS = ("auto", "fork")
+TRACES = ("auto", "off")
 
 
 @dataclasses.dataclass
@@ -83,6 +85,37 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
         metadata={
             "help": "Directory on each node for realised environments "
             "(default: snakemake-repro/environments below the user's cache directory).",
+            "env_var": False,
+            "required": False,
+        },
+    )
+    hermetic: str = dataclasses.field(
+        default="off",
+        metadata={
+            "help": "'enforce' shows every job its declared inputs and nothing else, keeps its "
+            "declared outputs and nothing else, closes network, variables, locale and time zone, "
+            "and fails jobs that want more; 'report' lets them and puts it into the record. "
+            "A rule decides for itself with `resources: hermetic=True` or False.",
+            "choices": HERMETIC,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    hermetic_trace: str = dataclasses.field(
+        default="auto",
+        metadata={
+            "help": "'auto' watches hermetic jobs with strace where it is installed, so that "
+            "undeclared reads are named; 'off' does not.",
+            "choices": TRACES,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    base: Optional[Path] = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Directory on each node with an unpacked root file system, whose system files "
+            "hermetic jobs see (default: the node's own, recorded as unpinned).",
             "env_var": False,
             "required": False,
         },

@@ -64,5 +64,9 @@ class ExecutionError(ReproError):
     """A job could not be started, or the machinery around it failed."""
 
 
+class IsolationError(ReproError):
+    """A job cannot be closed off as asked, on this node or for what its rule is."""
+
+
 class VerificationError(ReproError):
     """Observed bytes differ from the record."""

@@ -38,6 +38,11 @@ class RealisedEnvironment(Protocol):
         """Its Python interpreter, or ``None`` to use the caller's."""
         ...
 
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Directories that it consists of, for a job that sees nothing else."""
+        ...
+
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the process environment of a job, derived from ``base``."""
         ...

@@ -145,6 +145,7 @@ class Recording:
         verdict: str | None = "accepted",
         removed: Sequence[str] = (),
         integrity: Sequence[str] = (),
+        violations: Sequence[str] = (),
         kind: str = "shell",
         wall_s: float = 1.5,
     ) -> str:
@@ -200,6 +201,7 @@ class Recording:
             metrics=tuple(Metric(name=n, value=v) for n, v in (metrics or {}).items()),
             seeds=dict(seeds or {}),
             integrity=tuple(integrity),
+            violations=tuple(violations),
         )
         if environment is not None and str(environment.digest) not in self._seen:
             self._seen.add(str(environment.digest))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from clusters import RunningCluster
@@ -67,11 +67,22 @@ class Workspace:
         return [*command, *args]
 
     def start(
-        self, *args: str, executor: str = "ray", env: Mapping[str, str] | None = None
+        self,
+        *args: str,
+        executor: str = "ray",
+        env: Mapping[str, str] | None = None,
+        through: Callable[[list[str]], list[str]] = list,
     ) -> subprocess.Popen[str]:
-        """Start a run in a session of its own; the caller ends it."""
+        """Start a run in a session of its own; the caller ends it.
+
+        Args:
+            args: Of the command line.
+            executor: ``ray`` or ``local``.
+            env: Variables beside the workspace's.
+            through: Makes the command another one that starts it.
+        """
         return subprocess.Popen(
-            self.command(*args, executor=executor),
+            through(self.command(*args, executor=executor)),
             cwd=self.root,
             env={**self.environ, **(env or {})},
             stdout=subprocess.PIPE,
@@ -86,10 +97,11 @@ class Workspace:
         executor: str = "ray",
         env: Mapping[str, str] | None = None,
         timeout: float = 240,
+        through: Callable[[list[str]], list[str]] = list,
     ) -> Done:
         """Run to the end."""
         started = time.monotonic()
-        with self.start(*args, executor=executor, env=env) as process:
+        with self.start(*args, executor=executor, env=env, through=through) as process:
             try:
                 output, _ = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:

@@ -14,6 +14,8 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
+from resource import struct_rusage
 from typing import Any
 
 from snakemake_repro.backends import processtree
@@ -78,14 +80,17 @@ class _Agent:
         status, use = self._wait(pid)
         wall = time.monotonic() - started
         processtree.kill_group(pid, signal.SIGKILL)
-        processtree.kill_rest()
-        self._reply(op="ended", status=os.waitstatus_to_exitcode(status), wall=wall, use=use)
+        figures = _summed([use, *processtree.kill_rest()])
+        self._reply(op="ended", status=os.waitstatus_to_exitcode(status), wall=wall, use=figures)
 
     def _start(self, request: dict[str, Any], log_fd: int) -> int:
         cwd, env = request["cwd"], request["env"]
         command = request["command"]
         if command["kind"] == "shell":
             argv = [command["executable"], "-c", command["text"]]
+            return processtree.execute(argv, cwd=cwd, env=env, log_fd=log_fd)
+        if command["kind"] == "program":
+            argv = command["argv"]
             return processtree.execute(argv, cwd=cwd, env=env, log_fd=log_fd)
         from snakemake_repro.agent import calls
 
@@ -101,20 +106,13 @@ class _Agent:
             log_fd=log_fd,
         )
 
-    def _wait(self, pid: int) -> tuple[int, list[float]]:
+    def _wait(self, pid: int) -> tuple[int, struct_rusage]:
         """Wait for the job, or end it when the worker asks or is gone."""
         kill_at: float | None = None
         while True:
             done, status, use = os.wait4(pid, os.WNOHANG)
             if done:
-                figures = [
-                    use.ru_utime,
-                    use.ru_stime,
-                    use.ru_maxrss,
-                    use.ru_inblock,
-                    use.ru_oublock,
-                ]
-                return status, figures
+                return status, use
             watched = [self._wake_read] if kill_at else [self._wake_read, self._requests]
             timeout = None if kill_at is None else max(0.0, kill_at - time.monotonic())
             ready, _, _ = select.select(watched, [], [], timeout)
@@ -138,6 +136,17 @@ class _Agent:
             self._buffer = rest
             return True
         return False
+
+
+def _summed(uses: Sequence[struct_rusage]) -> list[float]:
+    """Return what several processes used together: a sandbox's first process outlives its own."""
+    return [
+        sum(use.ru_utime for use in uses),
+        sum(use.ru_stime for use in uses),
+        max(use.ru_maxrss for use in uses),
+        sum(use.ru_inblock for use in uses),
+        sum(use.ru_oublock for use in uses),
+    ]
 
 
 def main() -> None:

@@ -72,10 +72,10 @@ def _use_python(python: str, search_path: str | None) -> None:
 
 
 def _only_plan(path: str) -> None:
-    """Make a call write a file with what it would run: the script is to run in a container.
+    """Make a call write a file with what it would run: the script is to run elsewhere.
 
-    The file is JSON: ``text`` for a shell, the ``shell``, and the ``script`` with its preamble,
-    which stays where Snakemake put it.
+    The file is JSON: ``text`` for a shell, the ``shell``, the ``script`` with its preamble, which
+    stays where Snakemake put it, and its ``source``.
     """
     import snakemake.script
     from snakemake.shell import shell
@@ -89,6 +89,7 @@ def _only_plan(path: str) -> None:
             "text": f"{prefix} {text} {shell._process_suffix}".strip(),  # noqa: SLF001
             "shell": Path(executable).name,
             "script": str(fields["fname"]),
+            "source": str(script.local_path if script.is_local else script.cache_path),
         }
         Path(path).write_text(json.dumps(found), encoding="utf-8")
 

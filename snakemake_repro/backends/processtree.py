@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from resource import struct_rusage
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -106,23 +107,31 @@ def kill_group(pid: int, signum: int) -> None:
         os.killpg(pid, signum)
 
 
-def kill_rest(*, patience: float = 2.0) -> None:
+def kill_rest(*, patience: float = 2.0) -> list[struct_rusage]:
     """Kill and reap every child of this process, and what they leave behind.
 
     Args:
         patience: Seconds after which a process that survives SIGKILL is given up.
+
+    Returns:
+        What each of them used.
     """
+    uses: list[struct_rusage] = []
     deadline = time.monotonic() + patience
     while rest := children():
         for pid in rest:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        found = len(uses)
         for pid in rest:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
+                done, _, use = os.wait4(pid, os.WNOHANG)
+                uses += [use] if done else []
         if time.monotonic() > deadline:
-            return
-        time.sleep(0.002)
+            break
+        if len(uses) - found < len(rest):
+            time.sleep(0.001)
+    return uses
 
 
 def own_umask() -> str:

@@ -21,6 +21,14 @@ from urllib.parse import quote as quote_path
 from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.files import hash_file
 from snakemake_repro.backends.snakemake_containers import chosen_image, container_request
+from snakemake_repro.backends.snakemake_direct import (
+    TBD,
+    Hermetic,
+    IndirectError,
+    not_hermetic,
+    require_direct,
+)
+from snakemake_repro.backends.snakemake_trigger import environment_file
 from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
@@ -36,15 +44,11 @@ from snakemake_repro.records import (
     Json,
     Tier,
 )
-from snakemake_repro.records.tasks import ENGINES, Command, Member, Task
-
-TESTED_VERSIONS = ("9.27",)
-"""Minor versions of Snakemake whose job internals the direct tier was tested with."""
+from snakemake_repro.records.tasks import ENGINES, Command, IsolationRequest, Member, Task
 
 LOG_ROOT = ".snakemake/ray"
 HOST = EnvironmentSpec(kind=EnvironmentKind.HOST, name="host")
 
-_TBD = "<TBD>"
 _FIELDS = frozenset(
     ("input", "output", "params", "wildcards", "threads", "resources", "log", "rule", "jobid")
 )
@@ -64,10 +68,6 @@ _CONFIG_KINDS = ("script", "wrapper", "notebook", "run", "template", "cwl")
 _MAX_LOG_NAME = 120
 
 
-class _IndirectError(Exception):
-    """The direct tier cannot run this job exactly; the message says why."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """What the translation needs to know of the run.
@@ -76,6 +76,7 @@ class Settings:
         host_environments: Ignore ``conda:`` and ``container:``, as the user asked explicitly.
         link_scripts: Run the link scripts of conda packages.
         fork_only: Never use the direct tier.
+        hermetic: How jobs are closed off.
         variables: Declared environment variables with their values.
         preferred: What counts where a rule asks for both a container and a conda environment;
             ``None`` where the user has not said.
@@ -91,6 +92,7 @@ class Settings:
     config_digest: Digest | None
     variables: Mapping[str, str]
     secrets: tuple[str, ...]
+    hermetic: Hermetic = dataclasses.field(default_factory=Hermetic)
     link_scripts: bool = False
     preferred: EnvironmentKind | None = None
     engine: str = ENGINES[0]
@@ -134,10 +136,14 @@ class Translator:
 
         Raises:
             EnvironmentSpecError: The job asks for an environment that cannot be given.
+            IsolationError: The job cannot run hermetically as asked.
         """
         members = list(job) if job.is_group() else [job]
         environment = self._environment(members)
+        isolation = self.isolation(job)
         command, tier = self._command(job, environment)
+        if isolation is not None and tier is Tier.FORK:
+            raise not_hermetic(job, "it takes the fork tier (its values are not plain data)")
         paths = [str(file) for member in members for file in member.input]
         return Task(
             id=uuid.uuid4().hex,
@@ -164,7 +170,20 @@ class Translator:
             environment_store=self._settings.environment_store,
             known=self._known(paths) if self._settings.record else None,
             record=self._settings.record,
+            isolation=isolation,
         )
+
+    def isolation(self, job: Any) -> IsolationRequest | None:
+        """Return how a job is to be closed off, ``None`` if it is not.
+
+        Raises:
+            IsolationError: It is to be, and cannot.
+        """
+        settings = self._settings
+        found = settings.hermetic.request(job, self._workflow, fork_only=settings.fork_only)
+        if found and _contained(self._environment(list(job) if job.is_group() else [job])):
+            raise not_hermetic(job, "it runs in a container")
+        return found
 
     def check_environment(self, job: Any) -> EnvironmentKind:
         """Raise what ``task`` would raise over the job's environment, before anything runs.
@@ -176,6 +195,20 @@ class Translator:
         if _contained(environment):
             self._command(job, environment)
         return environment.kind
+
+    def environment_files(self, job: Any) -> Iterator[Path]:
+        """Yield the environment files in whose environment a job or group job is to run.
+
+        Raises:
+            EnvironmentSpecError: A rule asks for a container and for a conda environment.
+        """
+        for member in list(job) if job.is_group() else [job]:
+            contained = chosen_image(member, self._workflow, self._settings.preferred)
+            path = (
+                None if self._settings.host_environments or contained else environment_file(member)
+            )
+            if path is not None:
+                yield path
 
     def member(self, job: Any) -> Member:
         """Translate a job that Snakemake runs or reuses itself, for the record."""
@@ -205,15 +238,15 @@ class Translator:
         asked = job.conda_env_spec
         if asked is None:
             return HOST
-        source = getattr(asked, "file", None)
-        if source is None or not source.is_local:
+        path = environment_file(job)
+        if path is None:
+            source = getattr(asked, "file", None)
             raise EnvironmentSpecError(
                 f"rule {rule} asks for the conda environment {asked.__class__.__name__} "
                 f"{source or getattr(asked, 'name', None) or getattr(asked, 'path', '')}; "
                 "only environment files beside the workflow can be locked",
                 hint="Name a file in `conda:`, or use `--ray-environments host`.",
             )
-        path = Path(source.get_path_or_uri(secret_free=True))
         if path not in self._specs:
             self._specs[path] = resolve_spec(
                 path, self._settings.workdir, link_scripts=self._settings.link_scripts
@@ -224,10 +257,8 @@ class Translator:
 
     def _command(self, job: Any, environment: EnvironmentSpec) -> tuple[Command, Tier]:
         try:
-            if self._settings.fork_only:
-                raise _IndirectError("asked for by --ray-tier fork")  # noqa: TRY301
             command = self._direct(job)
-        except (_IndirectError, plain.NotPlainError) as exc:
+        except (IndirectError, plain.NotPlainError) as exc:
             if not _contained(environment):
                 return self._fork(job), Tier.FORK
             name = f"group {job.groupid}" if job.is_group() else f"rule {job.rule.name}"
@@ -246,41 +277,11 @@ class Translator:
         return Command(kind="snakemake", argv=tuple(self._argv(job)))
 
     def _direct(self, job: Any) -> Command:
-        self._require_direct(job)
+        require_direct(job, self._workflow, fork_only=self._settings.fork_only)
         tmpdir, wanted = _tmpdir(job)
         if job.is_shell:
             return self._shell(job, tmpdir=tmpdir, wanted=wanted)
         return Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
-
-    def _require_direct(self, job: Any) -> None:
-        """Raise unless the job has none of the features that only Snakemake itself handles."""
-        workflow, rule = self._workflow, None if job.is_group() else job.rule
-        reasons = {
-            "a group": rule is None,
-            "an untested version of Snakemake": not tested(),
-        }
-        if rule is not None:
-            reasons |= {
-                "neither shell nor script nor wrapper": not (
-                    job.is_shell or job.is_script or job.is_wrapper
-                ),
-                "shadow": job.is_shadow,
-                "benchmark": bool(job.benchmark),
-                "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
-                "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
-                "updated output": any(
-                    flags_of(f) & {"update", "pipe", "service"} for f in job.output
-                ),
-                "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
-                "software deployment by Snakemake": bool(
-                    workflow.deployment_settings.deployment_method
-                ),
-                "a Snakefile that is not a local file": not rule.basedir.is_local,
-                "a value that is known on the node only": _TBD in repr(list(job.params)),
-            }
-        for reason, applies in reasons.items():
-            if applies:
-                raise _IndirectError(reason)
 
     def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
         from snakemake.shell import shell
@@ -293,14 +294,14 @@ class Translator:
         for field in _roots(template):
             if field not in values:
                 if field not in available:
-                    raise _IndirectError(f"the command formats {field!r}")
+                    raise IndirectError(f"the command formats {field!r}")
                 extra[field] = available[field]
         text = format_command(template, quote_func=shelltext.quote, **{**values, **extra})
-        if _TBD in text:
-            raise _IndirectError("a value that is known on the node only")
+        if TBD in text:
+            raise IndirectError("a value that is known on the node only")
         executable = job.resources.get("shell_exec") or shell.get_executable()
         if executable is None:
-            raise _IndirectError("no shell")
+            raise IndirectError("no shell")
         shell._check_executable(executable)  # noqa: SLF001 - the checks of shell() itself
         prefix = shell._get_process_prefix(executable)  # noqa: SLF001
         suffix = shell._process_suffix  # noqa: SLF001
@@ -374,6 +375,7 @@ class Translator:
         kind = kind_of(job)
         code, source_name = self._code(job, kind)
         record = self._settings.record
+        hermetic = self._settings.hermetic.mode(job) is not None
         spec = JobSpec(
             rule=rule.name,
             kind=kind,
@@ -381,7 +383,7 @@ class Translator:
             code=code,
             command=self._shown_command(job) if record and job.is_shell else None,
             params=tuple(self._params(job)) if record else (),
-            inputs=tuple(self._files(job.input)) if record else (),
+            inputs=tuple(self._files(job.input)) if record or hermetic else (),
             outputs=tuple(self._files(job.output)),
             config=self._settings.config_digest if kind in _CONFIG_KINDS else None,
             threads=max(1, int(job.threads)),
@@ -401,7 +403,7 @@ class Translator:
 
     def _shown_command(self, job: Any) -> str:
         """Return the command as the record shows it: every node has a temporary directory."""
-        return self._redact.text(job.shellcmd).replace(_TBD, "$TMPDIR")
+        return self._redact.text(job.shellcmd).replace(TBD, "$TMPDIR")
 
     def _params(self, job: Any) -> Iterator[Json]:
         for name, value in job.params._allitems():  # noqa: SLF001 - the one way to pair them
@@ -464,13 +466,6 @@ def _contained(environment: EnvironmentSpec) -> bool:
     return environment.kind is EnvironmentKind.CONTAINER
 
 
-def tested() -> bool:
-    """Tell whether the direct tier knows this version of Snakemake."""
-    from snakemake.common import __version__
-
-    return any(str(__version__).startswith(f"{version}.") for version in TESTED_VERSIONS)
-
-
 def argv_of(command: str) -> list[str]:
     """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
     tokens = shlex.split(command)
@@ -500,7 +495,7 @@ def _roots(template: str) -> set[str]:
     """Return the names that a format string starts its fields with.
 
     Raises:
-        _IndirectError: A field that only Snakemake's own frame can resolve.
+        IndirectError: A field that only Snakemake's own frame can resolve.
     """
     found = set()
     for _, field, spec, _ in string.Formatter().parse(template):
@@ -508,7 +503,7 @@ def _roots(template: str) -> set[str]:
             continue
         root = field.replace("[", ".", 1).partition(".")[0]
         if not root or root.isdigit() or (spec and "{" in spec) or field == "resources":
-            raise _IndirectError(f"the command has the field {{{field}}}")
+            raise IndirectError(f"the command has the field {{{field}}}")
         found.add(root)
     return found
 
@@ -522,7 +517,7 @@ def _tmpdir(job: Any) -> tuple[str | None, bool]:
         return str(resource.value), True
     if resource.raw == "system_tmpdir":
         return None, True
-    raise _IndirectError("a tmpdir that is computed on the node")
+    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def _relative(path: str, workdir: Path) -> str:

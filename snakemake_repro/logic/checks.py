@@ -150,6 +150,15 @@ def _files(ran: Sequence[JobOutcome]) -> Iterator[Debt]:
             "read files that were changed after the job that made them",
             "Find out what else writes to these files, and run it again.",
         )
+    open_jobs = [job for job in ran if job.last.record.violations]
+    if open_jobs:
+        first = open_jobs[0].last.record
+        yield _about(
+            open_jobs,
+            "undeclared",
+            f"did what no rule declares, e.g. rule {first.spec.rule} {first.violations[0]}",
+            "Declare it in the rule, and run it again with `--ray-hermetic enforce`.",
+        )
     weak = [job for job in ran if job.last.record.integrity]
     if weak:
         yield _about(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -23,20 +21,12 @@ from snakemake_repro.logic.containers import (
     parse_usage,
     supervised,
 )
+from snakemake_repro.operations.planning import Plan, plan_call
 from snakemake_repro.records import FileRecord
 from snakemake_repro.records.tasks import Command, ContainerRequest, Task
 
 _TMPDIRS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 _VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Plan:
-    """A text for a shell of the image, and the script that Snakemake wrote for it, if any."""
-
-    text: str
-    shell: str
-    script: Path | None = None
 
 
 class NodeContainers:
@@ -82,9 +72,9 @@ class NodeContainers:
         log = Path(task.workdir, task.log)
         if command.kind == "shell":
             log.write_bytes(b"")
-            plan = _Plan(text=command.text or "", shell=command.executable or "sh")
+            plan = Plan(text=command.text or "", shell=command.executable or "sh")
         else:
-            planned = self._plan(task, command, env, scratch)
+            planned = self._plan(task, env, scratch)
             if isinstance(planned, Ended):
                 return planned
             plan = planned
@@ -95,8 +85,7 @@ class NodeContainers:
         try:
             status, said = run(environment.engine, job)
         finally:
-            if plan.script is not None and _removes_scripts(command):
-                plan.script.unlink(missing_ok=True)
+            plan.discard(command)
         _append(log, said)
         counted = parse_usage(usage.read_text(encoding="utf-8") if usage.exists() else "")
         return Ended(
@@ -112,32 +101,16 @@ class NodeContainers:
             self._engines[kind] = engine
         return self._engines[kind]
 
-    def _plan(
-        self, task: Task, command: Command, env: Mapping[str, str], scratch: Path
-    ) -> _Plan | Ended:
-        """Let Snakemake write the script with its preamble, and say how it would start it.
-
-        What it cannot prepare is the job's failure, as on the host.
-        """
-        path = scratch / "plan.json"
-        assert isinstance(command.call, dict)
-        kept = dataclasses.replace(command, call={**command.call, "cleanup_scripts": False})
+    def _plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
         temporary = {name: env[name] for name in _TMPDIRS}
-        log = Path(task.workdir, task.log)
-        ended = self._calls.run(
-            kept,
-            cwd=Path(task.workdir),
+        return plan_call(
+            self._calls,
+            task,
             env={**self._environ, **temporary},
-            log=log,
+            scratch=scratch,
             python="python",
             search_path=Path(SCRIPT_PACKAGES),
-            plan=path,
         )
-        if ended.status:
-            return ended
-        found = json.loads(path.read_text(encoding="utf-8"))
-        script = Path(task.workdir, found["script"])
-        return _Plan(text=found["text"], shell=found["shell"], script=script)
 
 
 def container_variables(env: Mapping[str, str], command: Command, scratch: Path) -> dict[str, str]:
@@ -159,7 +132,7 @@ def container_variables(env: Mapping[str, str], command: Command, scratch: Path)
 def _container_job(
     task: Task,
     environment: ContainerEnvironment,
-    plan: _Plan,
+    plan: Plan,
     *,
     env: Mapping[str, str],
     scratch: Path,
@@ -222,10 +195,6 @@ def _written(path: Path) -> Iterator[str]:
     """Yield an output, and where it comes to be when a directory on its way is a link."""
     yield str(path)
     yield str(path.parent.resolve() / path.name)
-
-
-def _removes_scripts(command: Command) -> bool:
-    return isinstance(command.call, dict) and bool(command.call.get("cleanup_scripts"))
 
 
 def _append(log: Path, text: str) -> None:

@@ -9,11 +9,8 @@ import dataclasses
 import functools
 import json
 import os
-import signal
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
@@ -22,36 +19,38 @@ from snakemake_repro.backends.containers.run import EngineLostError
 from snakemake_repro.backends.environments.container import ContainerEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
-from snakemake_repro.backends.files import observe
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.journal import FileJournal
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
-from snakemake_repro.logic.canonical import job_key
-from snakemake_repro.logic.redaction import Redactor
 from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
+from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
+from snakemake_repro.operations.planning import Plan, plan_call
+from snakemake_repro.operations.rooms import room_tmpdir
+from snakemake_repro.operations.surroundings import (
+    Host,
+    Surroundings,
+    scratch_directory,
+    surroundings,
+)
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
     EnvironmentSeen,
-    FileRecord,
     HostSeen,
     JobEnded,
     JobRecord,
-    JobSpec,
     JobStatus,
-    Origin,
 )
-from snakemake_repro.records.tasks import Command, Member, Task, TaskResult
+from snakemake_repro.records.tasks import Command, Task, TaskResult
 
 _MAX_COMMAND = 16 * 4096 - 1
 """Snakemake's own limit for a command line, below the kernel's (``snakemake.shell``)."""
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
-_SIGNAL_BASE = 128
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "GOTO_NUM_THREADS",
@@ -61,6 +60,9 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 _RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+_TMPDIR_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+_METRICS = "metrics.jsonl"
+_SCRIPT = "script.sh"
 _EPOCH = "315532800"
 """1980-01-01, the earliest date that zip archives can hold (reproducible-builds.org)."""
 
@@ -77,46 +79,6 @@ def execute(payload: bytes) -> bytes:
 @functools.cache
 def _node() -> _Node:
     return _Node()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Prepared:
-    """A member with everything known before it runs."""
-
-    member: Member
-    spec: JobSpec
-    stamps: Mapping[str, tuple[int, int, int]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Place:
-    """Where a task runs: its working directory, its environment, what is known of its files."""
-
-    root: Path
-    store: Path
-    environment: RealisedEnvironment
-    cache: StatCache
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Course:
-    """How a task went; ``ended`` is ``None`` when it was interrupted."""
-
-    started: str
-    finished: str
-    ended: Ended | None
-    report: metrics.Report
-
-    @property
-    def status(self) -> JobStatus:
-        if self.ended is None:
-            return JobStatus.INTERRUPTED
-        return JobStatus.FAILED if self.ended.status else JobStatus.SUCCEEDED
-
-    @property
-    def error(self) -> str | None:
-        failed = self.ended is not None and self.ended.status != 0
-        return _describe(self.ended) if failed and self.ended is not None else None
 
 
 class _Node:
@@ -147,9 +109,11 @@ class _Node:
 
     def _run(self, task: Task) -> TaskResult:
         place = self._place(task)
-        prepared = [_prepare(task, member, place) for member in task.members]
+        prepared = [prepare(task, member, place) for member in task.members]
         course = self._execute(task, place)
-        records = tuple(_record(task, item, place, course) for item in prepared)
+        for item in prepared:
+            refresh(item, place, course.linked)
+        records = tuple(job_record(task, item, place, course) for item in prepared)
         self._write(task, records, place.environment)
         if course.ended is None:
             raise KeyboardInterrupt
@@ -159,15 +123,16 @@ class _Node:
             jobs=records,
             environment=place.environment.record,
             error=course.error,
+            hint=course.hint,
             tail=_tail(place.root / task.log) if course.error else None,
             known=place.cache.to_json(),
         )
 
-    def _place(self, task: Task) -> _Place:
+    def _place(self, task: Task) -> Place:
         store = Path(task.environment_store) if task.environment_store else default_root()
         environments = self._environments.setdefault(store, NodeEnvironments(store))
         contained = task.environment.kind is EnvironmentKind.CONTAINER
-        return _Place(
+        return Place(
             root=Path(task.workdir),
             store=store,
             environment=self._containers.realise(task, store)
@@ -176,31 +141,71 @@ class _Node:
             cache=StatCache.from_json(task.known or []),
         )
 
-    def _execute(self, task: Task, place: _Place) -> _Course:
+    def _execute(self, task: Task, place: Place) -> Course:
         """Run the job's process to its end, or to its interruption."""
         log = place.root / task.log
         log.parent.mkdir(parents=True, exist_ok=True)
         started = _clock.now()
-        with _scratch() as scratch:
-            reports = scratch / "metrics.jsonl"
-            env = self._variables(task, place.environment, reports)
-            if task.environment.kind is EnvironmentKind.CONTAINER:
-                env = container_variables(env, task.command, scratch)
-            command = _localise(task.command, env, scratch)
-            try:
-                ended: Ended | None = self._start(task, command, place, env, scratch)
-            except KeyboardInterrupt:
-                ended = None
-            report = metrics.parse(_lines(reports), now_ms=time.time_ns() // 1_000_000)
-        return _Course(started=started, finished=_clock.now(), ended=ended, report=report)
+        plan = self._plan(task, place)
+        if isinstance(plan, Ended):
+            report = metrics.parse([], now_ms=0)
+            return Course(started=started, finished=_clock.now(), ended=plan, report=report)
+        where: Surroundings
+        try:
+            with surroundings(
+                task, place.environment, environ=self._environ, store=place.store, plan=plan
+            ) as where:
+                try:
+                    ended: Ended | None = self._start(task, place, plan, where)
+                except KeyboardInterrupt:
+                    ended = None
+                finished = _clock.now()
+                reports = _lines(where.shared[0] / _METRICS)
+                report = metrics.parse(reports, now_ms=time.time_ns() // 1_000_000)
+                violations = where.leave(succeeded=ended is not None and ended.status == 0)
+                return Course(
+                    started=started,
+                    finished=finished,
+                    ended=ended,
+                    report=report,
+                    isolation=where.isolation,
+                    violations=violations,
+                    linked=where.linked,
+                )
+        finally:
+            if plan is not None:
+                plan.discard(task.command)
 
-    def _start(
-        self, task: Task, command: Command, place: _Place, env: Mapping[str, str], scratch: Path
-    ) -> Ended:
+    def _plan(self, task: Task, place: Place) -> Plan | Ended | None:
+        """Return the script that a hermetic job is to run, or how making it failed."""
+        if task.isolation is None or task.command.kind == "shell":
+            return None
+        python = place.environment.python
+        tmpdir = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+        with scratch_directory() as scratch:
+            return plan_call(
+                self._calls,
+                task,
+                env={**self._environ, **(tmpdir if task.command.tmpdir_wanted else {})},
+                scratch=scratch,
+                python=python,
+                search_path=None if python is None else script_search_path(place.store),
+            )
+
+    def _start(self, task: Task, place: Place, plan: Plan | None, where: Surroundings) -> Ended:
         log = place.root / task.log
+        env = self._variables(task, place.environment, where)
         if isinstance(place.environment, ContainerEnvironment):
+            scratch = where.shared[0]
+            env = container_variables(env, task.command, scratch)
+            command = _localise(task.command, where)
             return self._containers.run(task, command, place.environment, env=env, scratch=scratch)
-        if command.kind == "shell":
+        command = _localise(task.command, where)
+        if not isinstance(where, Host):
+            if plan is None:
+                plan = Plan(text=command.text or "", shell=command.executable or "sh")
+            command = where.enter(plan, env)
+        if command.kind in ("shell", "program"):
             return self._shells.run(command, cwd=place.root, env=env, log=log)
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
@@ -213,17 +218,18 @@ class _Node:
         )
 
     def _variables(
-        self, task: Task, environment: RealisedEnvironment, reports: Path
+        self, task: Task, environment: RealisedEnvironment, where: Surroundings
     ) -> dict[str, str]:
         """Return the job's process environment."""
-        env = environment.variables(self._environ)
+        env = environment.variables(where.environ)
         env.setdefault("PYTHONHASHSEED", "0")
         env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
         env.update(task.variables)
         env.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
         if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
             env["CUDA_VISIBLE_DEVICES"] = gpus
-        env.update(_tmpdir_variables(task.command))
+        if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
+            env.update(dict.fromkeys(_TMPDIR_VARIABLES, where.tmpdir))
         first = task.members[0]
         description = {
             "id": first.id,
@@ -234,7 +240,7 @@ class _Node:
             "threads": task.threads,
         }
         env["REPRO_JOB"] = json.dumps(description)
-        env["REPRO_METRICS"] = str(reports)
+        env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
         return env
 
     def _write(
@@ -269,65 +275,6 @@ class _Node:
             )
 
 
-def _prepare(task: Task, member: Member, place: _Place) -> _Prepared:
-    """Complete a member's spec with the digests of its inputs and its environment."""
-    if not task.record:
-        return _Prepared(member=member, spec=member.spec, stamps={})
-    inputs = _observed(member.spec.inputs, place)
-    spec = dataclasses.replace(
-        member.spec, inputs=inputs, environment=place.environment.record.digest
-    )
-    return _Prepared(member=member, spec=spec, stamps=_stamps(place.root, inputs))
-
-
-def _record(task: Task, item: _Prepared, place: _Place, course: _Course) -> JobRecord:
-    """Describe what became of one member."""
-    ended, report = course.ended, course.report
-    redact = Redactor({name: task.variables[name] for name in task.secrets})
-    succeeded = course.status is JobStatus.SUCCEEDED
-    recorded = task.record
-    return JobRecord(
-        id=item.member.id,
-        run_id=task.run_id,
-        jobid=item.member.jobid,
-        attempt=task.attempt,
-        resubmission=task.resubmission,
-        spec=item.spec,
-        key=job_key(item.spec) if recorded else None,
-        status=course.status,
-        origin=Origin.RAY,
-        tier=task.tier,
-        started=course.started,
-        finished=course.finished,
-        exit_code=None if ended is None else ended.status,
-        error=course.error,
-        outputs=_observed(item.spec.outputs, place) if recorded and succeeded else (),
-        log=observe(place.root / task.log, root=place.root) if recorded else None,
-        host=describe_host().id,
-        resources=item.member.resources,
-        use=None if ended is None else ended.use,
-        metrics=report.metrics,
-        params_reported=redact.json(dict(report.params)),
-        seeds=report.seeds,
-        tags=redact.json(dict(report.tags)),
-        integrity=(*_changed(place.root, item), *report.problems),
-        group=task.group,
-    )
-
-
-def _observed(files: tuple[FileRecord, ...], place: _Place) -> tuple[FileRecord, ...]:
-    return tuple(
-        observe(
-            place.root / file.path,
-            root=place.root,
-            name=file.name,
-            flags=file.flags,
-            cache=place.cache,
-        )
-        for file in files
-    )
-
-
 def _job_environ() -> dict[str, str]:
     """Return this worker's environment without what Ray put into it."""
     return {
@@ -337,52 +284,16 @@ def _job_environ() -> dict[str, str]:
     }
 
 
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a private directory for what passes between this process and its job."""
-    with tempfile.TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
-
-
-def _tmpdir_variables(command: Command) -> dict[str, str]:
-    """Return what Snakemake sets for a job with the resource ``tmpdir``."""
-    if not command.tmpdir_wanted:
-        return {}
-    tmpdir = command.tmpdir or tempfile.gettempdir()
-    Path(tmpdir).mkdir(parents=True, exist_ok=True)
-    return dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), tmpdir)
-
-
-def _localise(command: Command, env: Mapping[str, str], scratch: Path) -> Command:
-    """Put this node's temporary directory into a shell text, and a long text into a file."""
+def _localise(command: Command, where: Surroundings) -> Command:
+    """Put the job's temporary directory into a shell text, and a long text into a file."""
     if command.kind != "shell":
         return command
-    tmpdir = env.get("TMPDIR") or tempfile.gettempdir()
-    text = shelltext.fill(command.text or "", tmpdir)
+    text = shelltext.fill(command.text or "", where.tmpdir)
     if len(text.replace("'", r"'\''")) + 2 > _MAX_COMMAND:
-        script = scratch / "script.sh"
-        script.write_text(text + "\n")
-        text = f'"{command.executable}" "{script}"'
+        here, there = where.shared
+        (here / _SCRIPT).write_text(text + "\n")
+        text = f'"{command.executable}" "{there}/{_SCRIPT}"'
     return dataclasses.replace(command, text=text)
-
-
-def _stamps(root: Path, files: tuple[FileRecord, ...]) -> dict[str, tuple[int, int, int]]:
-    stamps = {}
-    for file in files:
-        try:
-            stat = (root / file.path).stat()
-        except OSError:
-            continue
-        stamps[file.path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    return stamps
-
-
-def _changed(root: Path, item: _Prepared) -> Iterator[str]:
-    """Name the inputs that are not what they were when the job began."""
-    now = _stamps(root, item.spec.inputs)
-    for path, stamp in item.stamps.items():
-        if now.get(path) != stamp:
-            yield f"input {path} changed while the job ran"
 
 
 def _lines(path: Path) -> list[bytes]:
@@ -390,23 +301,6 @@ def _lines(path: Path) -> list[bytes]:
         return path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
-
-
-def _describe(ended: Ended) -> str:
-    """Say how a failed job ended, signals by name."""
-    number = -ended.status if ended.status < 0 else ended.status - _SIGNAL_BASE
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"the command exited with status {ended.status}{_problem(ended)}"
-    text = f"the command was killed by signal {number} ({name})"
-    if number == signal.SIGKILL and ended.use.max_rss_mb and ended.problem is None:
-        text += f"; its peak memory was {ended.use.max_rss_mb:.0f} MB"
-    return text + _problem(ended)
-
-
-def _problem(ended: Ended) -> str:
-    return "" if ended.problem is None else f"; {ended.problem}"
 
 
 def _tail(log: Path) -> str | None:

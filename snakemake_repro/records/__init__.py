@@ -13,6 +13,11 @@ from snakemake_repro.records.environments import (
 )
 from snakemake_repro.records.files import FileKind, FileRecord
 from snakemake_repro.records.hosts import Gpu, Host, ResourceUse
+from snakemake_repro.records.isolation import (
+    BaseSystem,
+    Isolation,
+    IsolationMode,
+)
 from snakemake_repro.records.jobs import (
     JobRecord,
     JobSpec,
@@ -39,6 +44,7 @@ from snakemake_repro.records.sources import GitState, Source
 __all__ = [
     "MIN_PREFIX",
     "SCHEMA_VERSION",
+    "BaseSystem",
     "Digest",
     "Entry",
     "EnvironmentKind",
@@ -51,6 +57,8 @@ __all__ = [
     "Gpu",
     "Host",
     "HostSeen",
+    "Isolation",
+    "IsolationMode",
     "JobAccepted",
     "JobEnded",
     "JobRecord",

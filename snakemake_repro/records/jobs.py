@@ -11,6 +11,7 @@ from snakemake_repro.records._fields import Json, Record
 from snakemake_repro.records.digests import Digest
 from snakemake_repro.records.files import FileRecord
 from snakemake_repro.records.hosts import ResourceUse
+from snakemake_repro.records.isolation import Isolation
 
 
 class JobStatus(enum.Enum):
@@ -120,6 +121,8 @@ class JobRecord(Record):
         tags: Free labels reported by the job.
         integrity: Findings that weaken the record, e.g. an input changed while the job ran.
         group: Snakemake's group id, when the job ran as part of one.
+        isolation: How a hermetic job was closed off; ``None`` for all others.
+        violations: What a hermetic job did, or tried, that its rule does not declare.
     """
 
     id: str
@@ -147,3 +150,5 @@ class JobRecord(Record):
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     integrity: tuple[str, ...] = ()
     group: str | None = None
+    isolation: Isolation | None = None
+    violations: tuple[str, ...] = ()

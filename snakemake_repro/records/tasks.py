@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from snakemake_repro.records._fields import Json, Record
 from snakemake_repro.records.environments import EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.records.isolation import IsolationMode
 from snakemake_repro.records.jobs import JobRecord, JobSpec, Tier
 
 
@@ -20,11 +21,11 @@ class Command(Record):
 
     Attributes:
         kind: ``shell`` (a text for a shell), ``call`` (Snakemake's own script or wrapper
-            function) or ``snakemake`` (Snakemake itself in a fork).
+            function), ``snakemake`` (Snakemake itself in a fork) or ``program``.
         text: The shell text, complete with Snakemake's prefix and suffix.
         executable: The shell.
         call: Encoded arguments of the call, see ``logic.plain``.
-        argv: Arguments of Snakemake's command line.
+        argv: Arguments of Snakemake's command line, or a program with its own.
         tmpdir: The job's temporary directory as its author set it; ``None`` leaves the choice to
             the node.
         tmpdir_wanted: The job has the resource ``tmpdir``, so that ``TMPDIR`` is to be set.
@@ -78,6 +79,24 @@ class ContainerRequest(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class IsolationRequest(Record):
+    """What a node needs to know to close a job off; it travels with the job.
+
+    Attributes:
+        network: The rule's outputs are all fixed by ``ensure(sha256=...)``, so that the job may
+            use the network.
+        base: Directory on the nodes with the root file system that jobs see; ``None`` for the
+            node's own system directories.
+        trace: Name undeclared reads, where the node can.
+    """
+
+    mode: IsolationMode
+    network: bool = False
+    base: str | None = None
+    trace: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task(Record):
     """One unit of work for the cluster.
 
@@ -91,6 +110,7 @@ class Task(Record):
         environment_store: Root of realised environments on the node; ``None`` for the default.
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
+        isolation: How the job is to be closed off; ``None`` if it is not.
     """
 
     id: str
@@ -111,6 +131,7 @@ class Task(Record):
     environment_store: str | None = None
     known: Json = None
     record: bool = True
+    isolation: IsolationRequest | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -513,6 +513,26 @@ def test_rules_of_every_kind_run_in_their_environments(workspace: Workspace, url
     assert (root / "script.txt").read_text() == "tool 1.0 2.0 [1, 2] on"
 
 
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_rules_run_hermetically_in_their_environments(workspace: Workspace, url: str) -> None:
+    root = workspace.root
+    workspace.write("Snakefile", SNAKEFILE)
+    for name in ("scripts/greet.py", "wrapped/wrapper.py"):
+        workspace.write(name, "")
+        (root / name).write_text(SCRIPT)
+    _write(root / "envs/tool.yaml", url, "tool")
+    for path in ("envs/python.yaml", "wrapped/environment.yaml"):
+        _write(root / path, url, "python", "greet", "activated")
+    workspace.ok("--ray-environment-store", str(root / "store"), "--ray-hermetic", "enforce")
+    assert (root / "tool.txt").read_text() == "tool 2.0\n"
+    assert (root / "script.txt").read_text() == "tool 2.0 2.0 [1, 2] on"
+    assert (root / "wrapped.txt").read_text() == "tool 2.0 2.0 None on"
+    for rule in ("tool", "script", "wrapped"):
+        record = workspace.job(rule).record
+        assert record.isolation is not None
+        assert record.violations == ()
+
+
 def test_an_environment_without_its_lock_is_refused(spec: EnvironmentSpec, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentSpecError, match="came without its lock"):
         NodeEnvironments(tmp_path).realise(dataclasses.replace(spec, lock_text=None))

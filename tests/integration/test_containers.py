@@ -235,9 +235,12 @@ def test_a_moved_tag_changes_nothing_until_the_lock_is_upgraded(
 
     done = _repro(shared, "lock", "--upgrade", image)
     assert f"{image} sha256:{one[7:19]} -> sha256:{two[7:19]}" in done.stdout
-    shared.ok("--forceall")
+    why = "Software environment definition has changed"
+    assert why in shared.ok("-n", executor="local").output
+    assert why in shared.ok().output
     assert (shared.root / "a.txt").read_text() == "two\n"
     assert shared.job("a").record.key != key
+    assert "Nothing to be done" in shared.ok().output
 
 
 def test_an_unlocked_image_is_refused_where_locks_are_frozen(shared: Workspace, small: str) -> None:

@@ -51,6 +51,11 @@ class CondaEnvironment:
         path = interpreter(self._prefix)
         return str(path) if path.exists() else None
 
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Its prefix."""
+        return (str(self._prefix),)
+
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return ``base`` as the environment's activation changes it."""
         kept = without_leaks(base)

@@ -43,6 +43,11 @@ class ContainerEnvironment:
         """The first on the image's own search path."""
         return "python"
 
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """None on this node."""
+        return ()
+
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the little that a container gets of the host; the image has its own."""
         return passed(base)

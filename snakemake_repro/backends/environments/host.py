@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import snakemake_repro
 from snakemake_repro.backends.environments.distributions import distributions
 from snakemake_repro.backends.files import hash_file
 from snakemake_repro.logic.canonical import digest_of
@@ -28,6 +30,14 @@ class HostEnvironment:
     @property
     def python(self) -> None:
         """No interpreter of its own."""
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Where this process finds its interpreter and its packages."""
+        given = os.environ.get("PYTHONPATH", "").split(":")
+        found = [path for path in sys.path if path not in given and Path(path).is_dir()]
+        own = str(Path(snakemake_repro.__file__).parent)
+        return (sys.prefix, sys.base_prefix, own, *filter(os.path.isabs, found))
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return the environment as it is."""

@@ -47,6 +47,11 @@ class PypiEnvironment:
         """Its interpreter."""
         return str(interpreter(self._prefix))
 
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """Its prefix, and where the interpreter behind it lives."""
+        return (str(self._prefix), sys.base_prefix)
+
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return ``base`` with this environment first and nothing of another one."""
         kept = without_leaks(base)

@@ -112,6 +112,17 @@ def test_findings_of_the_workers_are_passed_on(tmp_path: Path) -> None:
     assert "input x changed while the job ran" in debt.message
 
 
+def test_what_no_rule_declares_is_a_debt(tmp_path: Path) -> None:
+    run = Recording(tmp_path)
+    run.job(
+        "r", writes={"a": "1"}, violations=["read config/extra.yaml, which it does not declare"]
+    )
+    run.end()
+    [debt] = _debts(run).values()
+    assert debt.code == "undeclared"
+    assert "rule r read config/extra.yaml, which it does not declare" in debt.message
+
+
 def test_an_incomplete_record_says_what_is_missing(tmp_path: Path) -> None:
     run = Recording(tmp_path, completeness=["jobs without a wrapper are not seen"])
     run.job("r", writes={"a": "1"}, verdict=None)

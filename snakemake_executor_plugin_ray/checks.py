@@ -1,0 +1,82 @@
+"""The executor's flags, as far as they cannot be meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snakemake_executor_plugin_ray.settings import (
+    CONTAINER_ENGINES,
+    ENVIRONMENTS,
+    HERMETIC,
+    LOCKS,
+    MLFLOW_RUNS,
+    TIERS,
+    TRACES,
+    ExecutorSettings,
+)
+from snakemake_repro.errors import ClusterError, UsageError
+
+
+def check(settings: ExecutorSettings, workflow: Any) -> None:
+    """Refuse values and combinations that cannot be meant.
+
+    Raises:
+        UsageError: The first of them.
+    """
+    for flag, value, known in (
+        ("container-engine", settings.container_engine, CONTAINER_ENGINES),
+        ("environments", settings.environments, ENVIRONMENTS),
+        ("hermetic", settings.hermetic, HERMETIC),
+        ("hermetic-trace", settings.hermetic_trace, TRACES),
+        ("locks", settings.locks, LOCKS),
+        ("mlflow-runs", settings.mlflow_runs, MLFLOW_RUNS),
+        ("tier", settings.tier, TIERS),
+    ):
+        if value not in known:
+            raise UsageError(
+                f"--ray-{flag} is {value!r}: expected one of {', '.join(known)}",
+                hint="`snakemake --help` describes the --ray- flags.",
+            )
+    if settings.hermetic == "report" and settings.hermetic_trace == "off":
+        raise UsageError(
+            "--ray-hermetic report needs strace to see what jobs do, and --ray-hermetic-trace is "
+            "off",
+            hint="Leave --ray-hermetic-trace away.",
+        )
+    if settings.resubmissions < 0:
+        raise UsageError(
+            f"--ray-resubmissions is {settings.resubmissions}: expected 0 or more",
+            hint="0 gives up at the first loss.",
+        )
+    if settings.delivery_wait < 0:
+        raise UsageError(
+            f"--ray-delivery-wait is {settings.delivery_wait}: expected 0 or more seconds",
+            hint="0 does not wait; delivery goes on in the background.",
+        )
+    if settings.cpus is not None and settings.cpus < 1:
+        raise UsageError(
+            f"--ray-cpus is {settings.cpus}: expected 1 or more",
+            hint="Leave it away for all CPUs of this machine.",
+        )
+    if settings.address and settings.address.startswith("ray://"):
+        raise ClusterError(
+            f"--ray-address is {settings.address!r}: Ray Client addresses are not supported",
+            hint="Give the head's own address, HOST:6379, from a machine of its network.",
+        )
+    if workflow.deployment_settings.deployment_method:
+        methods = ", ".join(sorted(str(m) for m in workflow.deployment_settings.deployment_method))
+        raise UsageError(
+            f"--software-deployment-method {methods} together with --executor ray: the executor "
+            "realises environments itself, from their locks",
+            hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
+        )
+    from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
+    missing = SharedFSUsage.all() - set(workflow.storage_settings.shared_fs_usage)
+    if missing:
+        names = ", ".join(sorted(usage.item_to_choice() for usage in missing))
+        raise UsageError(
+            f"--shared-fs-usage lacks {names}: this version of --executor ray needs a file system "
+            "that driver and nodes share",
+            hint="Leave --shared-fs-usage away.",
+        )

@@ -1,0 +1,129 @@
+"""Hermetic runs in pinned environments, of root and of everybody else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import otherusers
+import pytest
+from processes import wait_for, with_environment
+from runs import Workspace
+
+from snakemake_repro.backends.environments.lockfile import lock_path
+from snakemake_repro.operations.lock import lock
+from snakemake_repro.records import EnvironmentKind, JobState
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap"),
+]
+
+YAML = """
+dependencies:
+  - python >=3.11,<3.14
+  - pip
+  - pip:
+      - six
+"""
+SNAKEFILE = """
+rule all:
+    input: "out/shell.txt", "out/script.txt", "out/host.txt", "out/host-script.txt"
+rule shell:
+    input: "in.txt"
+    output: "out/shell.txt"
+    conda: "envs/x.yaml"
+    shell: "python -c 'import six; print(six.__name__, open(\\"{input}\\").read())' > {output}"
+rule script:
+    input: "in.txt"
+    output: "out/script.txt"
+    conda: "envs/x.yaml"
+    script: "scripts/work.py"
+rule host:
+    input: "in.txt"
+    output: "out/host.txt"
+    shell: "id -u > {output}; test ! -w {input}"
+rule host_script:
+    input: "in.txt"
+    output: "out/host-script.txt"
+    script: "scripts/host.py"
+"""
+WORK = """
+import sys, six, helper
+try:
+    import numpy
+except ImportError:
+    numpy = None
+with open(snakemake.output[0], "w") as f:
+    f.write(f"{six.__name__} {numpy} {snakemake.rule} {helper.VALUE}")
+"""
+
+
+@pytest.fixture(scope="module")
+def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("envs") / "x.yaml"
+    path.write_text(YAML)
+    lock([path])
+    return path
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user may enter."""
+    path = Path(tempfile.mkdtemp(prefix="repro-users-", dir="/tmp"))
+    path.chmod(0o755)
+    yield path
+    wait_for(lambda: not with_environment(str(path)), what="the end of the delivery to MLflow")
+    shutil.rmtree(path)
+
+
+def _fill(workspace: Workspace, env_file: Path) -> None:
+    workspace.write("Snakefile", SNAKEFILE)
+    workspace.write("in.txt", "in")
+    workspace.write("envs/x.yaml", env_file.read_text())
+    workspace.write("envs/x.requirements.lock", lock_path(env_file).read_text())
+    workspace.write("scripts/work.py", WORK)
+    workspace.write("scripts/helper.py", "VALUE = 1")
+    workspace.write("scripts/host.py", "open(snakemake.output[0], 'w').write(snakemake.rule)")
+
+
+def _check(workspace: Workspace, uid: int) -> None:
+    texts = {path.name: path.read_text() for path in workspace.root.glob("out/*.txt")}
+    assert texts == {
+        "shell.txt": "six in\n",
+        "script.txt": "six None script 1",
+        "host.txt": "1000\n",
+        "host-script.txt": "host_script",
+    }
+    assert {path.stat().st_uid for path in workspace.root.glob("out/*")} == {uid}
+    jobs = [job for job in workspace.history.jobs if job.record.spec.rule != "all"]
+    assert all(job.state is JobState.ACCEPTED for job in jobs)
+    assert all(job.record.isolation is not None for job in jobs)
+    assert all(job.record.violations == () for job in jobs)
+    kinds = {environment.kind for environment in workspace.history.environments.values()}
+    assert kinds == {EnvironmentKind.HOST, EnvironmentKind.PYPI}
+
+
+def test_root_runs_hermetically_in_a_locked_environment(
+    workspace: Workspace, env_file: Path
+) -> None:
+    """The store lies in the working directory, so that a zone has it inside."""
+    _fill(workspace, env_file)
+    workspace.ok("--ray-hermetic", "enforce", "--ray-environment-store", "store")
+    _check(workspace, os.getuid())
+
+
+@pytest.mark.skipif(not otherusers.possible(), reason="needs root and mount namespaces")
+def test_everybody_else_does_so_as_well(place: Path, env_file: Path) -> None:
+    workspace = Workspace(place / "work", tracking_uri=f"sqlite:///{place}/work/mlflow.db")
+    workspace.root.mkdir()
+    workspace.environ |= {"HOME": str(place), "XDG_CACHE_HOME": str(place / "cache")}
+    _fill(workspace, env_file)
+    for path in (place, *place.rglob("*")):
+        os.chown(path, otherusers.UID, otherusers.UID)
+    done = workspace.run("--ray-hermetic", "enforce", through=otherusers.as_user)
+    assert done.status == 0, done.output
+    _check(workspace, otherusers.UID)
