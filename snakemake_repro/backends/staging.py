@@ -66,6 +66,9 @@ class Stage:
         mounts += self._show_inputs(private)
         for mount in sorted(mounts, key=lambda m: depth(m.target)):
             self._make_mount_point(mount)
+        for way in self._sandbox.ways:
+            if (point := self._inside(way)) is not None:
+                Path(point).mkdir(parents=True, exist_ok=True)
         self.mounts = tuple(sorted(mounts, key=lambda m: depth(m.target)))
 
     def undeclared(self) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from posixpath import dirname
+from posixpath import dirname, normpath
 
 from snakemake_repro.errors import IsolationError
 
@@ -60,6 +60,7 @@ class Sandbox:
         outputs: What is kept of a job that succeeds.
         logs: What is kept of any job.
         readable: Directories of the environment, which the job sees as they are.
+        ways: Directories that have to be there, for a path leads through them and out again.
     """
 
     workdir: str
@@ -68,6 +69,7 @@ class Sandbox:
     outputs: tuple[str, ...]
     logs: tuple[str, ...]
     readable: tuple[str, ...]
+    ways: tuple[str, ...] = ()
 
     def zone_of(self, path: str) -> Zone | None:
         """Return the innermost zone that a path lies in, if any; a zone lies in an outer one."""
@@ -95,7 +97,7 @@ def plan(
     Args:
         rule: For messages.
         workdir: Of the workflow.
-        inputs: The rule's inputs and code.
+        inputs: The rule's inputs and code, absolute.
         outputs: The rule's outputs; directories among them count as a whole.
         logs: The rule's log files.
         system: Directories of the base system, which are shown in any case.
@@ -105,7 +107,8 @@ def plan(
     Raises:
         IsolationError: The rule writes into a directory that is its input as a whole.
     """
-    asked = sorted(set(inputs))
+    given = tuple(inputs)
+    asked = sorted(set(map(normpath, given)))
     kinds = dict.fromkeys(temporary, ZoneKind.TEMPORARY)
     kinds |= dict.fromkeys(map(dirname, (*outputs, *logs)), ZoneKind.OUTPUTS)
     both = [path for path in asked if kinds.get(path) is ZoneKind.OUTPUTS]
@@ -140,6 +143,7 @@ def plan(
         outputs=tuple(sorted(set(outputs))),
         logs=tuple(sorted(set(logs))),
         readable=tuple(sorted(readable)),
+        ways=tuple(sorted({way for path in given for way in _ways(path)})),
     )
 
 
@@ -151,6 +155,11 @@ def lies_in(path: str, directory: str) -> bool:
 def depth(path: str) -> tuple[int, str]:
     """Order paths so that a directory comes before what lies in it."""
     return path.rstrip("/").count("/"), path
+
+
+def _ways(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    return (normpath("/".join(parts[:at])) for at, part in enumerate(parts) if part == "..")
 
 
 def _zone_for(path: str, holder: str | None, kinds: dict[str, ZoneKind]) -> str:

@@ -89,6 +89,11 @@ def parse(lines: Iterable[str], workdir: str) -> Iterator[Access | Connection]:
         yield from _uses(name, rest, pid, places, workdir)
 
 
+def without_network(uses: Iterable[Access | Connection]) -> Iterator[Access | Connection]:
+    """Leave out the network, for a job that may use it."""
+    return (use for use in uses if isinstance(use, Access))
+
+
 def _uses(
     name: str, rest: str, pid: str, places: dict[str, str], workdir: str
 ) -> Iterator[Access | Connection]:

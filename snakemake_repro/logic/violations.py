@@ -28,6 +28,9 @@ _OF_THE_SYSTEM = (
 )
 """What a program looks up there says nothing about its rule."""
 
+_NO_FILES = ("/dev", "/proc")
+"""What is written there is kept by nobody."""
+
 _BESIDE_THE_POINT = frozenset((".git", ".hg", ".repro", ".snakemake", ".svn", "__pycache__"))
 """What tools look for wherever they are started."""
 
@@ -124,6 +127,8 @@ class _Declared:
 
     def allows(self, use: Access) -> bool:
         if not _BESIDE_THE_POINT.isdisjoint(use.path.split("/")):
+            return True
+        if use.writes and any(lies_in(use.path, place) for place in _NO_FILES):
             return True
         known = self._written if use.writes else self._read
         return use.path in known or any(parent in known for parent in parents(use.path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snakemake_repro.backends.basesystem import Base
@@ -108,7 +108,7 @@ class Room:
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:
         """Keep what the rule declares; return what the job did beyond that."""
         workdir = self._task.workdir
-        uses = trace.parse(lines(self.shared[0] / _TRACE), workdir)
+        uses = _uses(self._task, self.shared[0] / _TRACE)
         violations = few(
             (
                 *(wrote(path, workdir) for path in self._stage.undeclared()),
@@ -167,7 +167,7 @@ class Window:
 
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Return what the job did beyond its rule's declarations."""
-        uses = trace.parse(lines(self._scratch / _TRACE), self._task.workdir)
+        uses = _uses(self._task, self._scratch / _TRACE)
         return few(deeds(uses, self._sandbox, kind_of))
 
 
@@ -176,6 +176,13 @@ def closed_variables(environment: RealisedEnvironment, *, home: str) -> dict[str
     own = environment.record.kind is EnvironmentKind.HOST
     search = f"{Path(sys.prefix, 'bin')}:{_SEARCH_PATH}" if own else _SEARCH_PATH
     return {**_FIXED, "HOME": home, "PATH": search}
+
+
+def _uses(task: Task, file: Path) -> Iterator[trace.Access | trace.Connection]:
+    """Return what a job did, as far as somebody watched and its rule does not allow it anyway."""
+    uses = trace.parse(lines(file), task.workdir)
+    assert task.isolation is not None
+    return trace.without_network(uses) if task.isolation.network else uses
 
 
 def needed_tracer(base: Base) -> tuple[str, ...]:

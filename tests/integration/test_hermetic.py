@@ -314,6 +314,7 @@ def test_rules_decide_for_themselves(workspace: Workspace) -> None:
 
 def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> None:
     workspace.write("scripts/work.py", WORK_PY)
+    workspace.write("rules/more.smk", "")
     workspace.write("scripts/helper.py", "VALUE = 'from a module beside the script'\n")
     workspace.write("scripts/secret.json", "{}")
     workspace.write("scripts/work.sh", WORK_SH.lstrip())
@@ -327,7 +328,7 @@ def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> No
         rule script:
             input: "Snakefile"
             output: text="out/script.txt"
-            script: "scripts/work.py"
+            script: "rules/../scripts/work.py"
         rule bash:
             input: "out/script.txt"
             output: "out/bash.txt"

@@ -88,6 +88,12 @@ def test_an_environment_in_the_working_directory_is_shown_there() -> None:
     assert sandbox.readable == ("/c", "/c/w/.venv", "/c/w/pkg")
 
 
+def test_a_path_may_lead_through_directories_that_are_otherwise_not_there() -> None:
+    sandbox = _plan(inputs=["/w/rules/deep/../../scripts/a", "/w/b"])
+    assert sandbox.inputs == ("/w/b", "/w/scripts/a")
+    assert sandbox.ways == ("/w/rules", "/w/rules/deep")
+
+
 def test_a_directory_that_is_read_and_written_is_refused() -> None:
     with pytest.raises(IsolationError, match="rule one cannot run hermetically: the directory"):
         _plan(inputs=["/w/data"], outputs=["/w/data/x"])

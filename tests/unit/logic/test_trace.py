@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snakemake_repro.logic.trace import Access, Connection, parse
+from snakemake_repro.logic.trace import Access, Connection, parse, without_network
 
 LINES = r"""
 1113  openat(AT_FDCWD</w>, "\303\274 x", O_RDONLY) = 3</w/\303\274 x>
@@ -39,3 +39,8 @@ def test_paths_are_absolute_with_what_was_tried_and_how_it_ended() -> None:
         Connection("10.1.2.3", 443, "ENETUNREACH"),
         Connection("fe80::1", 80, "EINPROGRESS"),
     ]
+
+
+def test_the_network_can_be_left_out() -> None:
+    uses = without_network(parse(LINES.splitlines(), "/w"))
+    assert not any(isinstance(use, Connection) for use in uses)

@@ -78,6 +78,7 @@ def test_what_an_enclosed_job_tried(use: Access | Connection, said: str | None) 
         ([_use("/tmp/x", None, writes=True), _use("/tmp/x", None)], None),
         ([_use("/w/in", None), _use("/w/out/x", None, writes=True)], None),
         ([_use("/w/extra", "ENOENT")], None),
+        ([_use("/dev/null", None, writes=True)], None),
         ([Connection("127.0.0.1", 80, None), Connection("::1", 80, None)], None),
         ([Connection("10.1.2.3", 443, "ECONNREFUSED")], None),
     ],
