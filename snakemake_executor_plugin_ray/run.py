@@ -20,6 +20,7 @@ from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
+from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import (
     Settings,
     Translator,
@@ -27,7 +28,7 @@ from snakemake_repro.backends.snakemake_jobs import (
     defaulted_resources,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
-from snakemake_repro.backends.snakemake_trigger import environment_file, forget_locks
+from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -93,7 +94,7 @@ class Run:
         self._redact = Redactor(secrets)
         self._recording = Recording(self._workdir, self._id, self._clock)
         self._images = WorkflowImages(
-            image_lock_path(Path(workflow.main_snakefile)),
+            image_lock_path(self._snakefile()),
             self._workdir,
             engine=self._engine,
             frozen=settings.locks == "frozen",
@@ -104,9 +105,6 @@ class Run:
             Settings(
                 run_id=self._id,
                 workdir=self._workdir,
-                host_environments=settings.environments == "host",
-                link_scripts=settings.link_scripts,
-                preferred=_PREFERRED.get(settings.environments),
                 engine=settings.container_engine,
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
@@ -123,7 +121,13 @@ class Run:
             redact=self._redact,
             snakemake_argv=lambda job: argv_of(command(job)),
             known=self._recording.known,
-            image=self._images.spec,
+            environments=RuleEnvironments(
+                workflow,
+                self._workdir,
+                image=None if settings.environments == "host" else self._images.spec,
+                link_scripts=settings.link_scripts,
+                preferred=_PREFERRED.get(settings.environments),
+            ),
         )
         self._parents = Parents(self._workdir, host_id())
         self._dispatcher = Dispatcher(
@@ -314,10 +318,9 @@ class Run:
             )
 
     def _lock_on_first_use(self, jobs: Iterable[Any]) -> None:
-        if self._settings.locks == "frozen" or self._settings.environments == "host":
+        if self._settings.locks == "frozen":
             return
-        members = [member for job in jobs for member in (job if job.is_group() else [job])]
-        files = [path for path in map(environment_file, members) if path is not None]
+        files = [path for job in jobs for path in self._translator.environment_files(job)]
         for locked in lock_on_first_use(files, self._workdir):
             name = recorded_path(locked.lock, self._workdir)
             self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")
@@ -370,6 +373,11 @@ class Run:
                 f"{left} records are still on their way to MLflow; delivery goes on in the "
                 "background (`repro sync` waits for it)."
             )
+
+    def _snakefile(self) -> Path:
+        """Return the workflow's file; of one that is elsewhere, where it would be here."""
+        path = Path(self._workflow.main_snakefile)
+        return path if path.is_file() else self._workdir / "Snakefile"
 
     def _engine(self) -> Engine:
         return Engine(self._settings.container_engine)

@@ -18,6 +18,7 @@ from snakemake_logger_plugin_repro.jobs import Composer, Running
 from snakemake_logger_plugin_repro.live import Temporaries, jobs_by_number
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import Settings, Translator
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
 from snakemake_repro.logic import plain
@@ -222,7 +223,6 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
     settings = Settings(
         run_id=run_id,
         workdir=workdir,
-        host_environments=True,
         fork_only=True,
         record=True,
         environment_store=None,
@@ -231,7 +231,12 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
         secrets=(),
     )
     return Translator(
-        workflow, settings, redact=redact, snakemake_argv=lambda _: (), known=lambda _: None
+        workflow,
+        settings,
+        redact=redact,
+        snakemake_argv=lambda _: (),
+        known=lambda _: None,
+        environments=RuleEnvironments(workflow, workdir, image=None),
     )
 
 

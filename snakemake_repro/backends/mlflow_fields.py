@@ -170,6 +170,8 @@ def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
             "repro.environment.digest": str(environment.digest),
             "repro.environment.pinned": str(environment.pinned).lower(),
         }
+        if environment.image is not None:
+            tags["repro.environment.image"] = environment.image
     for index, file in enumerate(record.outputs):
         what = str(file.digest) if file.digest is not None else file.kind.value
         gone = " (removed by design)" if file.path in job.removed else ""

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_path
 
-from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.files import hash_file
-from snakemake_repro.backends.snakemake_containers import chosen_image, container_request
+from snakemake_repro.backends.snakemake_containers import container_request
 from snakemake_repro.backends.snakemake_direct import (
     TBD,
     Hermetic,
@@ -28,6 +27,7 @@ from snakemake_repro.backends.snakemake_direct import (
     not_hermetic,
     require_direct,
 )
+from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
@@ -46,7 +46,6 @@ from snakemake_repro.records import (
 from snakemake_repro.records.tasks import ENGINES, Command, IsolationRequest, Member, Task
 
 LOG_ROOT = ".snakemake/ray"
-HOST = EnvironmentSpec(kind=EnvironmentKind.HOST, name="host")
 
 _FIELDS = frozenset(
     ("input", "output", "params", "wildcards", "threads", "resources", "log", "rule", "jobid")
@@ -72,19 +71,14 @@ class Settings:
     """What the translation needs to know of the run.
 
     Attributes:
-        host_environments: Ignore ``conda:`` and ``container:``, as the user asked explicitly.
-        link_scripts: Run the link scripts of conda packages.
         fork_only: Never use the direct tier.
         hermetic: How jobs are closed off.
         variables: Declared environment variables with their values.
-        preferred: What counts where a rule asks for both a container and a conda environment;
-            ``None`` where the user has not said.
         engine: Container engine of the nodes.
     """
 
     run_id: str
     workdir: Path
-    host_environments: bool
     fork_only: bool
     record: bool
     environment_store: str | None
@@ -92,8 +86,6 @@ class Settings:
     variables: Mapping[str, str]
     secrets: tuple[str, ...]
     hermetic: Hermetic = dataclasses.field(default_factory=Hermetic)
-    link_scripts: bool = False
-    preferred: EnvironmentKind | None = None
     engine: str = ENGINES[0]
 
 
@@ -108,7 +100,7 @@ class Translator:
         redact: Redactor,
         snakemake_argv: Callable[[Any], Sequence[str]],
         known: Callable[[Sequence[str]], Json],
-        image: Callable[[str], EnvironmentSpec] | None = None,
+        environments: RuleEnvironments,
     ) -> None:
         """Remember the collaborators.
 
@@ -118,17 +110,15 @@ class Translator:
             redact: Removes values of secret variables.
             snakemake_argv: Gives Snakemake's own command line for a job.
             known: Gives stat-cache entries for paths that were hashed before.
-            image: Gives the pinned image for the address of a container; may be missing where
-                environments are those of the host.
+            environments: Those that the rules ask for.
         """
         self._workflow = workflow
         self._settings = settings
         self._redact = redact
         self._argv = snakemake_argv
         self._known = known
-        self._image = image
+        self._environments = environments
         self._codes: dict[tuple[str, int], Digest] = {}
-        self._specs: dict[Path, EnvironmentSpec] = {}
 
     def task(self, job: Any) -> Task:
         """Translate one job or group job.
@@ -137,8 +127,8 @@ class Translator:
             EnvironmentSpecError: The job asks for an environment that cannot be given.
             IsolationError: The job cannot run hermetically as asked.
         """
-        members = list(job) if job.is_group() else [job]
-        environment = self._environment(members)
+        members = _members(job)
+        environment = self._environments.of(members)
         isolation = self.isolation(job)
         command, tier = self._command(job, environment)
         if isolation is not None and tier is Tier.FORK:
@@ -180,7 +170,7 @@ class Translator:
         """
         settings = self._settings
         found = settings.hermetic.request(job, self._workflow, fork_only=settings.fork_only)
-        if found and _contained(self._environment(list(job) if job.is_group() else [job])):
+        if found and _contained(self._environments.of(_members(job))):
             raise not_hermetic(job, "it runs in a container")
         return found
 
@@ -190,53 +180,22 @@ class Translator:
         Returns:
             What kind of environment it is.
         """
-        environment = self._environment(list(job) if job.is_group() else [job])
+        environment = self._environments.of(_members(job))
         if _contained(environment):
             self._command(job, environment)
         return environment.kind
 
+    def environment_files(self, job: Any) -> Iterator[Path]:
+        """Yield the environment files in whose environment a job or group job is to run.
+
+        Raises:
+            EnvironmentSpecError: A rule asks for a container and for a conda environment.
+        """
+        return self._environments.files(_members(job))
+
     def member(self, job: Any) -> Member:
         """Translate a job that Snakemake runs or reuses itself, for the record."""
         return self._member(job)
-
-    # -- environments -----------------------------------------------------------------------
-
-    def _environment(self, members: Sequence[Any]) -> EnvironmentSpec:
-        specs = {spec.name: spec for spec in map(self._job_environment, members)}
-        if len(specs) > 1:
-            rules = ", ".join(sorted({member.rule.name for member in members}))
-            raise EnvironmentSpecError(
-                f"the rules {rules} run as one group but ask for different environments "
-                f"({', '.join(sorted(specs))})",
-                hint="Give the rules of the group one environment, or take them out of the group.",
-            )
-        return next(iter(specs.values()))
-
-    def _job_environment(self, job: Any) -> EnvironmentSpec:
-        if self._settings.host_environments or job.is_norun:
-            return HOST
-        rule = job.rule.name
-        image = chosen_image(job, self._workflow, self._settings.preferred)
-        if image is not None:
-            assert self._image is not None
-            return self._image(image)
-        asked = job.conda_env_spec
-        if asked is None:
-            return HOST
-        source = getattr(asked, "file", None)
-        if source is None or not source.is_local:
-            raise EnvironmentSpecError(
-                f"rule {rule} asks for the conda environment {asked.__class__.__name__} "
-                f"{source or getattr(asked, 'name', None) or getattr(asked, 'path', '')}; "
-                "only environment files beside the workflow can be locked",
-                hint="Name a file in `conda:`, or use `--ray-environments host`.",
-            )
-        path = Path(source.get_path_or_uri(secret_free=True))
-        if path not in self._specs:
-            self._specs[path] = resolve_spec(
-                path, self._settings.workdir, link_scripts=self._settings.link_scripts
-            )
-        return self._specs[path]
 
     # -- what to run ------------------------------------------------------------------------
 
@@ -445,6 +404,10 @@ class Translator:
             name = f"{name[:_MAX_LOG_NAME]}-{digest.hexdigest()[:12]}"
         attempt = f"{self._settings.run_id[:8]}-{job.attempt}.log"
         return f"{LOG_ROOT}/{quote_path(str(rule), safe='')}/{name}/{attempt}"
+
+
+def _members(job: Any) -> list[Any]:
+    return list(job) if job.is_group() else [job]
 
 
 def _contained(environment: EnvironmentSpec) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,32 @@ def lock_of(env_file: Path) -> str | None:
         return None
 
 
+@functools.cache
+def image_of(address: str, snakefile: Path) -> str | None:
+    """Return the identity of a container image, by its digest or the workflow's lock.
+
+    ``None`` for what is not locked, and for what is no image of a registry.
+    """
+    from snakemake_repro.backends.environments.imagelock import image_lock_path, read_image_lock
+    from snakemake_repro.errors import ReproError
+    from snakemake_repro.logic.images import ImageName
+
+    try:
+        image = ImageName.parse(address)
+        if image.digest is not None:
+            return str(image.digest)
+        lock = read_image_lock(image_lock_path(snakefile))
+    except ReproError:
+        return None
+    if lock is None or image.text not in lock.images:
+        return None
+    return lock.only(image.text).to_text()
+
+
 def forget_locks() -> None:
     """Read locks anew: some have just been made."""
     lock_of.cache_clear()
-
-
-def environment_file(job: Any) -> Path | None:
-    """Return the local environment file that a job's rule names in ``conda:``."""
-    source = None if job.is_norun else getattr(job.conda_env_spec, "file", None)
-    if source is None or not source.is_local:
-        return None
-    return Path(source.get_path_or_uri(secret_free=True))
+    image_of.cache_clear()
 
 
 def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
@@ -67,10 +82,21 @@ def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
         found = original(self, job)
         if self.dag.workflow.deployment_settings.deployment_method:
             return found  # Snakemake realises environments itself, and looks at no lock of ours
-        path = environment_file(job)
-        lock = None if path is None else lock_of(path)
-        if lock is None:
+        locks = list(_locks(job, self.dag.workflow))
+        if not locks:
             return found
-        return hashlib.md5(f"{found} {lock}".encode(), usedforsecurity=False).hexdigest()
+        return hashlib.md5("\0".join([found, *locks]).encode(), usedforsecurity=False).hexdigest()
 
     return stack_hash
+
+
+def _locks(job: Any, workflow: Any) -> Iterator[str]:
+    """Yield the identities of what a job's rule names in ``conda:`` and ``container:``."""
+    from snakemake_repro.backends.snakemake_environments import environment_file
+
+    path, address = environment_file(job), job.container_img_url
+    found = [
+        None if path is None else lock_of(path),
+        image_of(str(address), Path(workflow.main_snakefile)) if address else None,
+    ]
+    yield from filter(None, found)

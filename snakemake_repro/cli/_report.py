@@ -192,8 +192,12 @@ def _origin(file: OutputFile | MetricValue) -> Text:
 
 
 def _stem(environment: str) -> str:
-    """Return the short name of an environment: ``xgboost`` of ``envs/xgboost.yaml``."""
-    return PurePosixPath(environment).stem or environment
+    """Return the short name of an environment: ``xgboost`` of ``envs/xgboost.yaml``.
+
+    Of an image it is what follows the last slash, with the tag.
+    """
+    path = PurePosixPath(environment)
+    return path.name if "://" in environment else path.stem or environment
 
 
 def _result_sums(results: Sequence[OutputFile]) -> Table:

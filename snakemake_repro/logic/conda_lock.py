@@ -22,7 +22,7 @@ CONDA, PIP = "conda", "pip"
 
 _SPEC_KEY = "repro-spec"
 _CATEGORY = "main"
-_FILE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)(?:\.conda|\.tar\.bz2)")
+PACKAGE_FILE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)(?:\.conda|\.tar\.bz2)")
 _TOKEN = re.compile(r"/t/[^/]+")
 
 
@@ -56,7 +56,7 @@ class LockedFile:
     @property
     def build(self) -> str | None:
         """The build string of a conda package."""
-        match = _FILE.fullmatch(self.file_name)
+        match = PACKAGE_FILE.fullmatch(self.file_name)
         return match["build"] if match and self.manager == CONDA else None
 
     @property

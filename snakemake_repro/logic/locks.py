@@ -1,4 +1,4 @@
-"""Locks of every kind: when two of them stand for the same environment."""
+"""Locks of environment files: when two of them stand for the same environment."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ def _content(spec: EnvironmentSpec) -> Json:
             [package.pin, *(str(digest) for digest in package.digests)] for package in lock.packages
         ]
         return [lock.python, sorted(packages)]
-    return spec.image or spec.lock_text
+    return spec.lock_text

@@ -10,7 +10,7 @@ from pathlib import Path
 from snakemake_repro.backends.agents import Agent, Ended
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
-from snakemake_repro.backends.containers.run import run
+from snakemake_repro.backends.containers.run import EngineLostError, run
 from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
 from snakemake_repro.backends.environments.shim import script_packages
 from snakemake_repro.backends.processtree import own_umask
@@ -84,6 +84,9 @@ class NodeContainers:
         started = time.monotonic()
         try:
             status, said = run(environment.engine, job)
+        except EngineLostError:
+            self._engines.clear()  # the next job finds out whether there is another one
+            raise
         finally:
             plan.discard(command)
         _append(log, said)

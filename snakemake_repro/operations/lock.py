@@ -6,12 +6,13 @@ import dataclasses
 import enum
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from snakemake_repro.backends.environments.lockfile import lock_of, read_spec
+from snakemake_repro.backends.environments.conda_lockfile import read_conda_lock
+from snakemake_repro.backends.environments.lockfile import lock_of, read_spec, used_lock
 from snakemake_repro.errors import NotFoundError, StorageError
 from snakemake_repro.logic.conda_spec import CondaSpec, check_platforms
 from snakemake_repro.logic.pypi_spec import PypiSpec
@@ -69,7 +70,7 @@ def lock(
     always come from index and channel. A lock for pip holds for every platform that the packages
     have wheels for, and for every Python from 3.11 to 3.13 that its environment file admits; one
     with conda packages for the platforms that its file names, or those that it is already for,
-    or this one.
+    or this one. A lock of another tool is left alone until something is to be moved.
 
     Args:
         files: Environment files.
@@ -91,9 +92,10 @@ def lock(
     }
     asked = [_asked(file) for file in dict.fromkeys(files)]
     _require_locked(upgrade_packages, asked, lockers)
-    found: dict[Path, Locked] = {}
+    moving = upgrade or upgrade_packages or more
+    found: dict[Path, Locked] = {} if moving else dict(_locked_elsewhere(asked))
     for kind, locker in lockers.items():
-        mine = [one for one in asked if isinstance(one[2], kind)]
+        mine = [one for one in asked if isinstance(one[2], kind) and one[0] not in found]
         if check:
             found |= {one[0]: _checked(one, locker) for one in mine}
         else:
@@ -105,6 +107,15 @@ def _asked(source: Path) -> _Asked:
     spec = read_spec(source)
     path = lock_of(source, spec)
     return source, path, spec, _read(path)
+
+
+def _locked_elsewhere(asked: Sequence[_Asked]) -> Iterator[tuple[Path, Locked]]:
+    """Yield the environment files for which the lock of another tool counts."""
+    for source, own, spec, _ in asked:
+        path = used_lock(source, spec)
+        if path != own:
+            read_conda_lock(_read(path) or b"", name=str(path))
+            yield source, Locked(source=source, lock=path, state=LockState.UNCHANGED)
 
 
 def _checked(asked: _Asked, locker: Locker) -> Locked:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 from conda_channel import OTHER, PYTHON, index, make_channel, serve
+from conda_shim import make_shim
 from processes import wait_for
 from runs import Workspace
 
 from snakemake_repro.backends.environments import conda
-from snakemake_repro.backends.environments.conda_lockfile import conda_lock_path
+from snakemake_repro.backends.environments.conda_lockfile import conda_lock_path, read_conda_lock
 from snakemake_repro.backends.environments.lockfile import UnlockedError, resolve_spec
 from snakemake_repro.backends.environments.store import NodeEnvironments
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
@@ -193,6 +194,31 @@ def test_a_lock_is_for_every_platform_that_is_named(url: str, tmp_path: Path) ->
     assert not (tmp_path / "store").exists()
 
 
+def test_the_lock_of_another_tool_counts_until_something_is_to_be_moved(
+    url: str, spec: EnvironmentSpec, env_file: Path, tmp_path: Path
+) -> None:
+    path = _write(tmp_path / "x.yaml", url, "python", "greet", "activated", "many")
+    locked = read_conda_lock(conda_lock_path(env_file).read_bytes(), name="x")
+    pins = tmp_path / "x.linux-64.pin.txt"
+    lines = [
+        f"{'# pip six @ ' * (f.manager == 'pip')}{f.url}#sha256={f.sha256.value}\n"
+        for f in locked.files
+    ]
+    pins.write_text("@EXPLICIT\n" + "".join(lines))
+    pinned = resolve_spec(path, tmp_path)
+    assert pinned.lock is not None
+    assert pinned.lock.path == pins.name
+    environments = NodeEnvironments(tmp_path / "store")
+    assert environments.place(pinned) == environments.place(spec), "the same files"
+    assert _run(environments.realise(pinned), "greet") == "greet 2.0\n"
+    for check in (True, False):
+        [kept] = lock([path], check=check)
+        assert (kept.lock, kept.state) == (pins, "unchanged")
+    [own] = lock([path], upgrade=True)
+    assert (own.lock, own.state) == (conda_lock_path(path), "created")
+    assert resolve_spec(path, tmp_path).lock != pinned.lock
+
+
 def test_conda_lock_itself_reads_our_lock(env_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "conda_lock", "render", "--kind", "explicit"]
     command += ["--platform", "linux-64", str(conda_lock_path(env_file))]
@@ -201,6 +227,22 @@ def test_conda_lock_itself_reads_our_lock(env_file: Path, tmp_path: Path) -> Non
     text = (tmp_path / "conda-linux-64.lock").read_text()
     assert "@EXPLICIT" in text
     assert re.search(r"/noarch/greet-2\.0-py_0\.conda#[0-9a-f]{32}", text)
+
+
+def test_a_lock_that_conda_lock_made_is_used_as_it_is(url: str, tmp_path: Path) -> None:
+    path = _write(tmp_path / "x.yaml", url, "python", "greet =1.0")
+    shim = make_shim(tmp_path / "conda")
+    made = conda_lock_path(path)
+    command = [sys.executable, "-m", "conda_lock", "lock", "--conda", str(shim)]
+    command += ["--platform", conda.this_platform(), "--file", str(path), "--lockfile", str(made)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    spec = resolve_spec(path, tmp_path)
+    assert _run(NodeEnvironments(tmp_path / "store").realise(spec), "greet") == "greet 1.0\n"
+    text = made.read_bytes()
+    [kept] = lock([path], check=True)
+    assert kept.state == "unchanged"
+    assert made.read_bytes() == text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from containers import BASIC, Registry, make_image
@@ -25,7 +26,7 @@ from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.containers.run import run
 from snakemake_repro.backends.environments.imagelock import NAME
-from snakemake_repro.errors import ReproError
+from snakemake_repro.errors import EnvironmentBuildError, ReproError
 from snakemake_repro.logic.containers import Bind, ContainerJob, supervised
 from snakemake_repro.logic.images import ImageLock, ImageName
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, JobState, JobStatus
@@ -235,9 +236,12 @@ def test_a_moved_tag_changes_nothing_until_the_lock_is_upgraded(
 
     done = _repro(shared, "lock", "--upgrade", image)
     assert f"{image} sha256:{one[7:19]} -> sha256:{two[7:19]}" in done.stdout
-    shared.ok("--forceall")
+    why = "Software environment definition has changed"
+    assert why in shared.ok("-n", executor="local").output
+    assert why in shared.ok().output
     assert (shared.root / "a.txt").read_text() == "two\n"
     assert shared.job("a").record.key != key
+    assert "Nothing to be done" in shared.ok().output
 
 
 def test_an_unlocked_image_is_refused_where_locks_are_frozen(shared: Workspace, small: str) -> None:
@@ -452,9 +456,12 @@ def test_no_container_outlives_who_started_it(
 def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, small: str) -> None:
     engine.pull(small)
     boot, namespace, pid, started = owners.label()[owners.LABEL].split(":")
-    dead = subprocess.run(["true"], check=True).returncode or 2**22 - 7
+    dead = 2**22 - 7
+    other = str(os.getppid())
+    fields = Path(f"/proc/{other}/stat").read_text().rpartition(")")[2].split()
     labels = {
         "mine": f"{boot}:{namespace}:{pid}:{started}",
+        "another's": f"{boot}:{namespace}:{other}:{fields[19]}",
         "dead": f"{boot}:{namespace}:{dead}:12345",
         "reused": f"{boot}:{namespace}:{pid}:12345",
         "elsewhere": f"{boot}:1:{dead}:12345",
@@ -467,9 +474,9 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, sm
     try:
         owners.sweep(engine)
         left = set(_ours(engine))
-        assert {name for name, one in made.items() if one.id in left} == {"mine", "elsewhere"}
+        assert {name for name, one in made.items() if one.id in left} == {"another's", "elsewhere"}
     finally:
-        for name in ("mine", "elsewhere"):
+        for name in ("another's", "elsewhere"):
             made[name].remove(force=True)
 
 
@@ -501,37 +508,51 @@ def test_of_many_processes_that_need_an_image_one_pulls_it(
     assert [path.read_text() for path in tmp_path.glob("*.log")] == [f"Pulling {image}\n"]
 
 
+def _job(root: Path, image: str, text: str, **fields: Any) -> ContainerJob:
+    """Describe a job whose working directory and scratch directory lie below a root."""
+    for name in ("work", "scratch"):
+        (root / name).mkdir()
+    return ContainerJob(
+        image=image,
+        command=supervised(  # noqa: S604
+            log=str(root / "work/log"),
+            usage=str(root / "scratch/usage"),
+            shell="bash",
+            text=text,
+            umask="0027",
+        ),
+        workdir=str(root / "work"),
+        binds=tuple(
+            Bind(source=str(root / name), target=str(root / name), read_only=False)
+            for name in ("work", "scratch")
+        ),
+        variables={},
+        cpus=1,
+        **fields,
+    )
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may act as somebody else")
 def test_files_belong_to_who_runs_the_workflow(engine: Engine, small: str, tmp_path: Path) -> None:
-    for name in ("work", "scratch"):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, 1000, 1000)
     engine.pull(small)
-    status, said = run(
-        engine,
-        ContainerJob(
-            image=small,
-            command=supervised(  # noqa: S604
-                log=str(tmp_path / "work/log"),
-                usage=str(tmp_path / "scratch/usage"),
-                shell="bash",
-                text="echo made > made; id -G",
-            ),
-            workdir=str(tmp_path / "work"),
-            binds=tuple(
-                Bind(source=str(tmp_path / name), target=str(tmp_path / name), read_only=False)
-                for name in ("work", "scratch")
-            ),
-            variables={},
-            user="1000:1000",
-            groups=("1001",),
-            cpus=1,
-        ),
-    )
-    assert (status, said) == (0, "")
+    job = _job(tmp_path, small, "echo made > made; id -G", user="1000:1000", groups=("1001",))
+    for bind in job.binds:
+        os.chown(bind.source, 1000, 1000)
+    assert run(engine, job) == (0, "")
     made = (tmp_path / "work/made").stat()
-    assert (made.st_uid, made.st_gid) == (1000, 1000)
+    assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (1000, 1000, 0o640)
     assert (tmp_path / "work/log").read_text() == "1000 1001\n"
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="has a GPU")
+def test_a_gpu_that_the_engine_cannot_give_is_one_clear_error(
+    engine: Engine, small: str, tmp_path: Path
+) -> None:
+    engine.pull(small)
+    with pytest.raises(EnvironmentBuildError, match="could not select device driver") as caught:
+        run(engine, _job(tmp_path, small, "true", user="0:0", gpus=("0",)))
+    assert "NVIDIA's container toolkit" in str(caught.value.hint)
+    assert _ours(engine) == []
 
 
 def test_an_unreadable_workflow_is_named_and_does_not_hide_a_lock(

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from clusters import RunningCluster
+from conda_channel import make_channel, serve
 from runs import Workspace
 
 from snakemake_repro.backends.mlflow_client import connect
 from snakemake_repro.backends.mlflow_store import MlflowStore
 from snakemake_repro.logic.history import results
+from snakemake_repro.logic.requirements import parse_lock
 from snakemake_repro.operations.sync import sync
 from snakemake_repro.records import EnvironmentKind, JobState, Origin, Tier
 
@@ -136,6 +138,26 @@ def test_the_same_bytes_come_out_in_a_clone_on_another_path(
     findings = json.loads(done.stdout)["verification"]["findings"]
     assert {finding["state"] for finding in findings} == {"identical"}
     assert len(findings) > 200
+
+
+def test_the_same_bytes_come_out_of_an_environment_of_conda_packages(
+    study: Study, tmp_path: Path, cluster: RunningCluster
+) -> None:
+    other = Study(_clone(tmp_path / "conda"), cluster, study.environ["MLFLOW_TRACKING_URI"])
+    pins = parse_lock((ROOT / "envs/corsika.requirements.lock").read_text(), name="lock").packages
+    targets = ("results/root/Fe.root", "results/features/p_fe/fold0.train.parquet")
+    with serve(make_channel(tmp_path / "channel")) as url:
+        lines = "".join(f"      - {pin.pin}\n" for pin in pins)
+        text = f"channels: [{url}]\ndependencies:\n  - python\n  - tool\n  - pip:\n{lines}"
+        (other.root / "envs/corsika.yaml").write_text(text)
+        other.ok("--config", f"corsika_dir={study.root / 'results/corsika'}", "--", *targets)
+    history = other.history
+    kinds = {environment.kind for environment in history.environments.values()}
+    assert kinds == {EnvironmentKind.CONDA}
+    expected = results(study.histories()[0])
+    for path in targets:
+        [(file, _)] = [found for name, found in results(history).items() if name == path]
+        assert file.digest == expected[path][0].digest
 
 
 def test_after_a_changed_parameter_only_what_follows_from_it_runs(study: Study) -> None:

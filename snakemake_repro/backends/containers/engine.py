@@ -200,6 +200,8 @@ def _advice(said: str) -> str:
         return "Is the name right? For a private image, `docker login` gives the credentials."
     if "unknown" in words or "not found" in words:
         return "Check the name and tag, or the digest, in `container:` and in the lock."
+    if "device driver" in words:
+        return "GPUs in containers need NVIDIA's container toolkit on the node."
     if "no space" in words:
         return "Free some space where the engine keeps its images (`docker system prune`)."
     return "Can this machine reach the registry? The engine's own log says more."

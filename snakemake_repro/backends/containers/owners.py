@@ -18,9 +18,10 @@ def label() -> dict[str, str]:
 
 
 def sweep(engine: Engine) -> None:
-    """Remove the containers whose processes of this machine are gone.
+    """Remove the containers whose processes of this machine are gone, and this process's own.
 
-    Those of processes that cannot be seen from here, in another container, are left alone.
+    To be called when this process runs none: an engine that went away may have left one. Those of
+    processes that cannot be seen from here, in another container, are left alone.
 
     Raises:
         EnvironmentBuildError: The engine does not answer.
@@ -43,7 +44,7 @@ def sweep(engine: Engine) -> None:
 
 def _orphaned(owner: str) -> bool:
     boot, namespace, pid, started = (*owner.split(":"), "", "", "", "")[:4]
-    if boot != _world()[0]:
+    if boot != _world()[0] or owner == label()[LABEL]:
         return True  # no process outlives its kernel; the engine is this machine's
     return namespace == _world()[1] and pid.isdigit() and _started(int(pid)) != started
 

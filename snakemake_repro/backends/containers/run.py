@@ -48,30 +48,28 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
             labels=owners.label(),
             host_config=_host_config(engine, job),
         )["Id"]
-    try:
-        with engine.errors(f"a container of {job.image} cannot be started"):
-            connection = api.attach_socket(
-                container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-            )
-            # asked before the start: afterwards it may be gone already
-            ended = api._post(  # noqa: SLF001 - `wait` would block until there is an answer
-                api._url("/containers/{0}/wait", container),  # noqa: SLF001
-                # "removed" takes longer, and Podman then has no status any more
-                params={"condition": "next-exit"},
-                stream=True,
-            )
-            api.start(container)
-    except BaseException:
-        _remove(engine, container)
-        raise
-    try:
-        # the SDK keeps the answer that the connection was taken out of, and its socket with it
-        with contextlib.closing(connection._response), contextlib.closing(ended):  # noqa: SLF001
+    with contextlib.ExitStack() as held:
+        try:
+            with engine.errors(f"a container of {job.image} cannot be started"):
+                connection = api.attach_socket(
+                    container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+                )
+                # the SDK keeps the answer that it was taken out of, and with it the socket
+                held.callback(connection._response.close)  # noqa: SLF001
+                # asked before the start: afterwards it may be gone already
+                ended = api._post(  # noqa: SLF001 - `wait` would block until there is an answer
+                    api._url("/containers/{0}/wait", container),  # noqa: SLF001
+                    # "removed" takes longer, and Podman then has no status any more
+                    params={"condition": "next-exit"},
+                    stream=True,
+                )
+                held.callback(ended.close)
+                api.start(container)
             said = _drain(connection)
             return _status(ended), said
-    except BaseException:
-        _remove(engine, container)
-        raise
+        except BaseException:
+            _remove(engine, container)
+            raise
 
 
 def _host_config(engine: Engine, job: ContainerJob) -> Any:

@@ -7,9 +7,12 @@ import shlex
 from pathlib import Path
 
 import snakemake_repro
+from snakemake_repro.backends.environments.conda import this_platform
 from snakemake_repro.backends.environments.conda_lockfile import (
     CONDA_SUFFIXES,
+    NODES,
     conda_lock_path,
+    foreign_lock,
     read_conda_lock,
 )
 from snakemake_repro.backends.files import recorded_path
@@ -23,7 +26,6 @@ from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentSpec, Fi
 LOCK_SUFFIX = ".requirements.lock"
 _YAML_SUFFIXES = (".yaml", ".yml")
 _POST_DEPLOY_SUFFIX = ".post-deploy.sh"
-_NODES = ("linux-64", "linux-aarch64", "linux-ppc64le")
 
 
 class UnlockedError(EnvironmentSpecError):
@@ -38,6 +40,14 @@ def lock_path(env_file: Path) -> Path:
 def lock_of(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
     """Return where the lock of an environment file stands, by what the file asks for."""
     return lock_path(env_file) if isinstance(spec, PypiSpec) else conda_lock_path(env_file)
+
+
+def used_lock(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
+    """Return the lock that counts: another tool's if ours is not there."""
+    own = lock_of(env_file, spec)
+    if isinstance(spec, PypiSpec) or own.exists():
+        return own
+    return foreign_lock(env_file, this_platform()) or own
 
 
 def read_spec(env_file: Path) -> PypiSpec | CondaSpec:
@@ -67,7 +77,7 @@ def resolve_spec(env_file: Path, root: Path, *, link_scripts: bool = False) -> E
     source = _read_spec(env_file)
     spec = _parse_spec(source, env_file)
     command = f"`repro lock {shlex.quote(recorded_path(env_file, root))}`"
-    path = lock_of(env_file, spec)
+    path = used_lock(env_file, spec)
     if not path.exists():
         raise UnlockedError(
             f"{name} is not locked: expected {path.name} beside it",
@@ -115,7 +125,7 @@ def _conda(
         name=name,
         source=source,
         lock=_record(data, _beside(name, path)),
-        lock_text=to_text(lock.for_platforms(_NODES), link_scripts=link_scripts),
+        lock_text=to_text(lock.for_platforms(NODES), link_scripts=link_scripts),
     )
 
 
