@@ -9,7 +9,6 @@ executor. So the hash is extended by what the locks name, in every process that 
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +84,8 @@ def _extended(original: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
         locks = list(_locks(job, self.dag.workflow))
         if not locks:
             return found
+        import hashlib
+
         return hashlib.md5("\0".join([found, *locks]).encode(), usedforsecurity=False).hexdigest()
 
     return stack_hash
