@@ -40,7 +40,7 @@ from snakemake_repro.operations.surroundings import check_isolation, clear_stage
 from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
 from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import EnvironmentKind, Origin, Tier
-from snakemake_repro.records.tasks import Node, Task, TaskResult
+from snakemake_repro.records.tasks import IsolationRequest, Node, Task, TaskResult
 
 _SOON_DELIVERED = 100
 """More attempts than this do not reach MLflow within our patience."""
@@ -165,12 +165,19 @@ class Run:
             if self._workflow.execution_settings.lock:  # no other run is under way here
                 clear_stages(self._workdir)
             self._lock_on_first_use(ours.values())
-            kinds = {self._translator.check_environment(job) for job in ours.values()}
-            requests = [self._translator.isolation(job) for job in ours.values()]
+            requests: list[IsolationRequest | None] = []
+            contained = False
+            for job in ours.values():
+                kind = self._translator.check_environment(job)
+                request = self._translator.isolation(job)
+                if kind is EnvironmentKind.CONTAINER:
+                    contained = True  # the engine closes it off
+                else:
+                    requests.append(request)
             # nodes elsewhere have engines of their own, and their own variables that name them
             if self._address is None:
                 check_isolation(requests, self._settings.environment_store)
-                if EnvironmentKind.CONTAINER in kinds:
+                if contained:
                     self._engine()
         except BaseException:
             self._gateway.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from clusters import RunningCluster, ray_cluster
-from containers import Registry
+from containers import Registry, make_image
 from containers import registry as run_registry
 from runs import Workspace
 
@@ -66,6 +66,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterat
     for image in engine.client.images.list():
         if any(name.startswith(running.host) for name in image.attrs.get("RepoDigests") or []):
             engine.client.images.remove(image.id, force=True)
+
+
+@pytest.fixture(scope="session")
+def small(registry: Registry) -> str:
+    """An image of busybox and bash, by tag."""
+    registry.push(make_image("busybox", label="small"), "lab/small", "1")
+    return f"{registry.host}/lab/small:1"
+
+
+@pytest.fixture(scope="session")
+def python(registry: Registry) -> str:
+    """An image with Python, by tag."""
+    registry.push(make_image("python", label="python"), "lab/python", "1")
+    return f"{registry.host}/lab/python:1"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

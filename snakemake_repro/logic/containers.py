@@ -65,6 +65,27 @@ class Bind:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Cage:
+    """What a container sees beside its image.
+
+    Attributes:
+        binds: Files and directories of the node, or what stands in for them.
+        log: File for output and errors, as the container sees it.
+        usage: File for what its cgroup counted, likewise.
+        usage_here: The same file on the node.
+        network: Whether it has the node's network, or none.
+        closed: It is to write nowhere else, and to be the same on every node.
+    """
+
+    binds: tuple[Bind, ...]
+    log: str
+    usage: str
+    usage_here: str
+    network: bool = True
+    closed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerJob:
     """Everything that an engine must know to run one job.
 
@@ -79,6 +100,8 @@ class ContainerJob:
         pids: Limit of processes and threads.
         gpus: Ids of the devices that the job may use.
         network: The engine's name for the network that the job sees.
+        hostname: As the job sees it; ``None`` for that of the network.
+        read_only: The image's own files cannot be written over.
     """
 
     image: str
@@ -93,6 +116,8 @@ class ContainerJob:
     pids: int = _PIDS
     gpus: tuple[str, ...] = ()
     network: str = "host"
+    hostname: str | None = None
+    read_only: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,11 +230,19 @@ def binds(
     files = [path for path in _grouped(inputs) if not _below(path, (*whole, *seen))]
     found = [Bind(source=path, target=path, read_only=False) for path in whole]
     found += [Bind(source=path, target=path) for path in (*seen, *_outermost(files))]
-    found += [
+    return (*found, *script_binds(packages))
+
+
+def script_binds(packages: Mapping[str, str]) -> tuple[Bind, ...]:
+    """Return where scripts find their modules.
+
+    Args:
+        packages: Name -> directory.
+    """
+    return tuple(
         Bind(source=place, target=f"{SCRIPT_PACKAGES}/{name}")
         for name, place in sorted(packages.items())
-    ]
-    return tuple(found)
+    )
 
 
 def _grouped(paths: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, Ended
+from snakemake_repro.backends.bubblewrap import HOSTNAME
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.containers.run import EngineLostError, run
@@ -16,6 +17,7 @@ from snakemake_repro.backends.environments.shim import script_packages
 from snakemake_repro.backends.processtree import own_umask
 from snakemake_repro.logic.containers import (
     SCRIPT_PACKAGES,
+    Cage,
     ContainerJob,
     binds,
     parse_usage,
@@ -26,6 +28,7 @@ from snakemake_repro.records import FileRecord
 from snakemake_repro.records.tasks import Command, ContainerRequest, Task
 
 _TMPDIRS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+_UMASK = "0022"
 _VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -62,8 +65,19 @@ class NodeContainers:
         *,
         env: Mapping[str, str],
         scratch: Path,
+        plan: Plan | None = None,
+        cage: Cage | None = None,
     ) -> Ended:
         """Run a task's command in its container, to its end.
+
+        Args:
+            task: Whose job it is.
+            command: Of the job, with this node's values.
+            environment: The image.
+            env: The job's variables.
+            scratch: The job's own directory.
+            plan: Of a script, where that had to be made before.
+            cage: What closes the job off; ``None`` shows it the working directory.
 
         Raises:
             EnvironmentBuildError: The engine refuses the container.
@@ -73,14 +87,15 @@ class NodeContainers:
         if command.kind == "shell":
             log.write_bytes(b"")
             plan = Plan(text=command.text or "", shell=command.executable or "sh")
-        else:
-            planned = self._plan(task, env, scratch)
+        elif plan is None:
+            planned = self.plan(task, env, scratch)
             if isinstance(planned, Ended):
                 return planned
             plan = planned
         _append(log, environment.said)
-        usage = scratch / "usage"
-        job = _container_job(task, environment, plan, env=env, scratch=scratch, usage=usage)
+        cage = cage or _open_cage(task, plan, log=log, scratch=scratch)
+        job = _container_job(task, environment, plan, env=env, cage=cage)
+        usage = Path(cage.usage_here)
         started = time.monotonic()
         try:
             status, said = run(environment.engine, job)
@@ -104,7 +119,14 @@ class NodeContainers:
             self._engines[kind] = engine
         return self._engines[kind]
 
-    def _plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
+    def plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
+        """Let Snakemake write a script with its preamble, for the interpreter of the image.
+
+        Args:
+            task: Its command is a call.
+            env: Has the job's places for temporary files.
+            scratch: Directory for what the agent answers.
+        """
         temporary = {name: env[name] for name in _TMPDIRS}
         return plan_call(
             self._calls,
@@ -132,29 +154,14 @@ def container_variables(env: Mapping[str, str], command: Command, scratch: Path)
     return {**kept, **dict.fromkeys(_TMPDIRS, str(tmpdir)), "HOME": str(home), **who}
 
 
-def _container_job(
-    task: Task,
-    environment: ContainerEnvironment,
-    plan: Plan,
-    *,
-    env: Mapping[str, str],
-    scratch: Path,
-    usage: Path,
-) -> ContainerJob:
-    request = _request(task)
-    assert environment.record.image is not None
-    log = str(Path(task.workdir, task.log))
-    members = task.members
-    return ContainerJob(
-        image=environment.record.image,
-        command=supervised(
-            log=log, usage=str(usage), shell=plan.shell, text=plan.text, umask=own_umask()
-        ),
-        workdir=task.workdir,
+def _open_cage(task: Task, plan: Plan, *, log: Path, scratch: Path) -> Cage:
+    """Return what a job sees that is not closed off: above all its working directory."""
+    members, usage = task.members, str(scratch / "usage")
+    return Cage(
         binds=binds(
             workdir=task.workdir,
             scratch=str(scratch),
-            sources=[place for place in request.sources if Path(place).is_dir()],
+            sources=[place for place in _request(task).sources if Path(place).is_dir()],
             inputs=[p for m in members for p in _read(task.workdir, m.spec.inputs)],
             outputs=[
                 p
@@ -165,12 +172,42 @@ def _container_job(
             tmpdir=task.command.tmpdir,
             packages={} if plan.script is None else script_packages(),
         ),
+        log=str(log),
+        usage=usage,
+        usage_here=usage,
+    )
+
+
+def _container_job(
+    task: Task,
+    environment: ContainerEnvironment,
+    plan: Plan,
+    *,
+    env: Mapping[str, str],
+    cage: Cage,
+) -> ContainerJob:
+    request = _request(task)
+    assert environment.record.image is not None
+    return ContainerJob(
+        image=environment.record.image,
+        command=supervised(
+            log=cage.log,
+            usage=cage.usage,
+            shell=plan.shell,
+            text=plan.text,
+            umask=_UMASK if cage.closed else own_umask(),
+        ),
+        workdir=task.workdir,
+        binds=cage.binds,
         variables=env,
         user="0:0" if environment.engine.facts.rootless else f"{os.getuid()}:{os.getgid()}",
         groups=tuple(map(str, sorted(set(os.getgroups()) - {os.getgid()}))),
         cpus=task.threads,
         memory=request.memory,
         gpus=_gpus(request),
+        network="host" if cage.network else "none",
+        hostname=None if cage.network else HOSTNAME,
+        read_only=cage.closed,
     )
 
 

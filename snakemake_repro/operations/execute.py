@@ -25,12 +25,12 @@ from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
+from snakemake_repro.operations.cells import Cell
 from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
 from snakemake_repro.operations.planning import Plan, plan_call
-from snakemake_repro.operations.rooms import room_tmpdir
+from snakemake_repro.operations.rooms import Room, Window, room_tmpdir
 from snakemake_repro.operations.surroundings import (
-    Host,
     Surroundings,
     scratch_directory,
     surroundings,
@@ -180,6 +180,10 @@ class _Node:
         """Return the script that a hermetic job is to run, or how making it failed."""
         if task.isolation is None or task.command.kind == "shell":
             return None
+        if isinstance(place.environment, ContainerEnvironment):
+            temporary = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+            with scratch_directory() as scratch:
+                return self._containers.plan(task, temporary, scratch)
         python = place.environment.python
         tmpdir = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
         with scratch_directory() as scratch:
@@ -195,13 +199,24 @@ class _Node:
     def _start(self, task: Task, place: Place, plan: Plan | None, where: Surroundings) -> Ended:
         log = place.root / task.log
         env = self._variables(task, place.environment, where)
-        if isinstance(place.environment, ContainerEnvironment):
-            scratch = where.shared[0]
-            env = container_variables(env, task.command, scratch)
-            command = _localise(task.command, where)
-            return self._containers.run(task, command, place.environment, env=env, scratch=scratch)
         command = _localise(task.command, where)
-        if not isinstance(where, Host):
+        if isinstance(place.environment, ContainerEnvironment):
+            scratch, cell = where.shared[0], where if isinstance(where, Cell) else None
+            env = (
+                container_variables(env, task.command, scratch)
+                if cell is None
+                else {**cell.environ, **env}
+            )
+            return self._containers.run(
+                task,
+                command,
+                place.environment,
+                env=env,
+                scratch=scratch,
+                plan=plan,
+                cage=None if cell is None else cell.cage,
+            )
+        if isinstance(where, Room | Window):
             if plan is None:
                 plan = Plan(text=command.text or "", shell=command.executable or "sh")
             command = where.enter(plan, env)

@@ -20,11 +20,11 @@ from snakemake_repro.operations.planning import Plan
 from snakemake_repro.records import EnvironmentKind, Isolation, IsolationMode
 from snakemake_repro.records.tasks import Command, Task
 
-_PRIVATE = "/run/repro"
+PRIVATE = "/run/repro"
 BESIDE = "/run/repro-inputs"
 TMP = "/tmp"  # noqa: S108 - the job's own
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_FIXED = {
+FIXED = {
     "LANG": "C.UTF-8",
     "LC_ALL": "C.UTF-8",
     "LOGNAME": "job",
@@ -70,7 +70,7 @@ class Room:
         self._tracer = tracer(base) if task.isolation.trace else ()
         self.environ = closed_variables(environment, home=HOME)
         self.tmpdir = room_tmpdir(task.command)
-        self.shared = (scratch / "shared", _PRIVATE)
+        self.shared = (scratch / "shared", PRIVATE)
         self.shared[0].mkdir()
         self.linked = stage.linked
 
@@ -89,7 +89,7 @@ class Room:
 
     def enter(self, plan: Plan, env: Mapping[str, str]) -> Command:
         """Return the command that runs a text for a shell here."""
-        own = Mount(source=str(self.shared[0]), target=_PRIVATE, writable=True)
+        own = Mount(source=str(self.shared[0]), target=PRIVATE, writable=True)
         names = name_service() if self._request.network else ()
         view = View(
             base=self._base,
@@ -101,7 +101,7 @@ class Room:
         argv = [plan.shell, "-c", plan.text]
         if self._tracer:
             program, *options = self._tracer
-            argv = [program, trace.ONLY_FAILED, *options, f"{_PRIVATE}/{_TRACE}", *argv]
+            argv = [program, trace.ONLY_FAILED, *options, f"{PRIVATE}/{_TRACE}", *argv]
         line = command_line(view, argv, self._scratch / "arguments")
         return Command(kind="program", argv=tuple(line))
 
@@ -175,7 +175,7 @@ def closed_variables(environment: RealisedEnvironment, *, home: str) -> dict[str
     """Return what a hermetic job finds in its environment, whoever runs it and where."""
     own = environment.record.kind is EnvironmentKind.HOST
     search = f"{Path(sys.prefix, 'bin')}:{_SEARCH_PATH}" if own else _SEARCH_PATH
-    return {**_FIXED, "HOME": home, "PATH": search}
+    return {**FIXED, "HOME": home, "PATH": search}
 
 
 def _uses(task: Task, file: Path) -> Iterator[trace.Access | trace.Connection]:

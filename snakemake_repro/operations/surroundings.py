@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from snakemake_repro.backends.basesystem import Base, base_system
 from snakemake_repro.backends.bubblewrap import probe
+from snakemake_repro.backends.environments.container import ContainerEnvironment
 from snakemake_repro.backends.environments.shim import script_packages, script_search_path
 from snakemake_repro.backends.environments.store import default_root
 from snakemake_repro.backends.settingsfiles import HOME
@@ -19,6 +20,7 @@ from snakemake_repro.backends.staging import code_beside, discard, staged
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.sandbox import Sandbox, lies_in, plan
+from snakemake_repro.operations.cells import Cell
 from snakemake_repro.operations.planning import Plan
 from snakemake_repro.operations.rooms import BESIDE, TMP, Room, Window, needed_tracer, room_tmpdir
 from snakemake_repro.records import Isolation, IsolationMode
@@ -51,7 +53,7 @@ class Host:
         return ()
 
 
-Surroundings: TypeAlias = Host | Room | Window
+Surroundings: TypeAlias = Host | Room | Window | Cell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,20 +89,39 @@ def surroundings(
         with scratch_directory() as scratch:
             yield Host(environ, task.command, scratch)
         return
-    watched = task.isolation.mode is IsolationMode.REPORT
+    if isinstance(environment, ContainerEnvironment):
+        with _cell(task, environment, plan) as cell:
+            yield cell
+        return
+    watched = task.isolation.watches
     base = base_system(None if watched else task.isolation.base, store)
     probe(base)
-    sandbox = _sandbox(task, environment, base, _code(plan, environment, store))
+    sandbox = _sandbox_above(task, environment, base, _code(plan, environment, store))
     if watched:
         with scratch_directory(task.command.tmpdir) as scratch:
             yield Window(task, environment, base=base, sandbox=sandbox, scratch=scratch)
         return
-    place = Path(task.workdir, STAGE_ROOT, task.run_id, task.id)
     with (
         scratch_directory(task.command.tmpdir) as scratch,
-        staged(sandbox, place, scratch, BESIDE) as stage,
+        staged(sandbox, _stage_of(task), scratch, BESIDE) as stage,
     ):
         yield Room(task, environment, base=base, sandbox=sandbox, stage=stage, scratch=scratch)
+
+
+@contextlib.contextmanager
+def _cell(task: Task, environment: ContainerEnvironment, plan: Plan | None) -> Iterator[Cell]:
+    code = () if plan is None else _files(plan)
+    sandbox = _sandbox(task, code, system=(), environment=())
+    packages = {} if plan is None else script_packages()
+    with (
+        scratch_directory(task.command.tmpdir) as scratch,
+        staged(sandbox, _stage_of(task), scratch, BESIDE) as stage,
+    ):
+        yield Cell(task, environment, stage=stage, scratch=scratch, packages=packages)
+
+
+def _stage_of(task: Task) -> Path:
+    return Path(task.workdir, STAGE_ROOT, task.run_id, task.id)
 
 
 def check_isolation(requests: Iterable[IsolationRequest | None], store: Path | None) -> None:
@@ -133,17 +154,25 @@ def clear_stages(workdir: Path, run_id: str | None = None) -> None:
 
 def _code(plan: Plan | None, environment: RealisedEnvironment, store: Path) -> _Code:
     """Return what a script needs beside its environment."""
-    if plan is None or plan.script is None or plan.source is None:
+    if plan is None:
         return _Code()
-    files = (str(plan.script), str(plan.source), *code_beside(plan.source))
-    if environment.python is None:
+    files = _files(plan)
+    if not files or environment.python is None:
         return _Code(files=files)
     packages = script_packages().values()
     return _Code(files=files, directories=(str(script_search_path(store)), *packages))
 
 
-def _sandbox(task: Task, environment: RealisedEnvironment, base: Base, code: _Code) -> Sandbox:
-    [member] = task.members
+def _files(plan: Plan) -> tuple[str, ...]:
+    if plan.script is None or plan.source is None:
+        return ()
+    return str(plan.script), str(plan.source), *code_beside(plan.source)
+
+
+def _sandbox_above(
+    task: Task, environment: RealisedEnvironment, base: Base, code: _Code
+) -> Sandbox:
+    """Plan a job's sandbox above system files, which must not hide its environment."""
     directories = (*environment.directories, *code.directories)
     hidden = [
         path
@@ -157,17 +186,25 @@ def _sandbox(task: Task, environment: RealisedEnvironment, base: Base, code: _Co
             hint="Use an environment whose interpreter lies elsewhere, or leave --ray-base away.",
         )
 
+    return _sandbox(task, code.files, system=base.directories, environment=directories)
+
+
+def _sandbox(
+    task: Task, code: Iterable[str], *, system: Iterable[str], environment: Iterable[str]
+) -> Sandbox:
+    [member] = task.members
+
     def absolute(path: str) -> str:
         return os.path.normpath(Path(task.workdir, path))
 
     return plan(
         rule=member.spec.rule,
         workdir=task.workdir,
-        inputs=[*(absolute(file.path) for file in member.spec.inputs), *code.files],
+        inputs=[*(absolute(file.path) for file in member.spec.inputs), *code],
         outputs=[absolute(file.path) for file in member.spec.outputs],
         logs=[absolute(path) for path in member.logs],
-        system=base.directories,
-        environment=directories,
+        system=system,
+        environment=environment,
         temporary={HOME, TMP, absolute(room_tmpdir(task.command)), tempfile.gettempdir()},
     )
 

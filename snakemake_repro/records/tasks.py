@@ -95,6 +95,11 @@ class IsolationRequest(Record):
     base: str | None = None
     trace: bool = True
 
+    @property
+    def watches(self) -> bool:
+        """Whether the job is left as it is and watched."""
+        return self.mode is IsolationMode.REPORT
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task(Record):

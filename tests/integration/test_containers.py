@@ -92,20 +92,6 @@ echo "${snakemake[rule]}" >> "${snakemake_output[0]}"
 """
 
 
-@pytest.fixture(scope="session")
-def small(registry: Registry) -> str:
-    """An image of busybox and bash, by tag."""
-    registry.push(make_image("busybox", label="small"), "lab/small", "1")
-    return f"{registry.host}/lab/small:1"
-
-
-@pytest.fixture(scope="session")
-def python(registry: Registry) -> str:
-    """An image with Python, by tag."""
-    registry.push(make_image("python", label="python"), "lab/python", "1")
-    return f"{registry.host}/lab/python:1"
-
-
 @pytest.fixture
 def alone(lonely: Workspace, engine: Engine) -> Iterator[Workspace]:
     """A working directory whose runs leave no container behind."""

@@ -44,6 +44,7 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
             stdin_open=True,
             working_dir=job.workdir,
             user=job.user,
+            hostname=job.hostname,
             environment=dict(job.variables),
             labels=owners.label(),
             host_config=_host_config(engine, job),
@@ -101,6 +102,7 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
             for b in job.binds
         ],
         network_mode=job.network,
+        read_only=job.read_only,
         cap_drop=["ALL"],
         security_opt=security,
         group_add=[] if engine.facts.rootless else list(job.groups),

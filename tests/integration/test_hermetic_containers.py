@@ -1,0 +1,144 @@
+"""A hermetic job in a container sees its image, what its rule declares, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from runs import Workspace
+
+from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.records import IsolationMode, JobStatus
+
+pytestmark = pytest.mark.integration
+
+ENFORCE = ("--ray-hermetic", "enforce")
+
+
+def _nothing_is_left(workspace: Workspace) -> bool:
+    left = [p for p in workspace.root.rglob("*") if ".repro-" in p.name or p.name == "stage"]
+    return left == []
+
+
+def _rules(workspace: Workspace, image: str, *rules: str) -> None:
+    lines = [f"container: 'docker://{image}'"]
+    for number, rule in enumerate(rules):
+        lines += [f"rule r{number}:", *(f"    {line}" for line in rule.splitlines())]
+    workspace.write("Snakefile", "\n".join([*lines, ""]))
+
+
+def test_a_declared_file_is_all_that_a_job_sees(workspace: Workspace, small: str) -> None:
+    workspace.write("declared.txt", "declared\n")
+    workspace.write("data/a.txt", "a\n")
+    workspace.write("data/b.txt", "b\n")
+    workspace.environ["REPRO_TEST_HOST"] = "host"
+    _rules(
+        workspace,
+        small,
+        "input: 'declared.txt', 'data/a.txt'\n"
+        "output: 'out/seen.txt', 'out/env.txt'\n"
+        "log: 'logs/look.log'\n"
+        "threads: 1\n"
+        "shell: 'pwd > {log}; touch {output[0]}; find . -type f | sort > {output[0]};'\n"
+        "    '(env | sort; hostname; umask; date +%Z; cat /proc/net/dev) > {output[1]};'\n"
+        "    'for f in {input[0]} /etc/x undeclared.txt; do (echo x > $f) 2>/dev/null '\n"
+        "    '&& echo wrote $f >> {output[1]} || true; done; rm -f undeclared.txt; echo said'",
+    )
+    workspace.ok(*ENFORCE)
+    seen = (workspace.root / "out/seen.txt").read_text().splitlines()
+    assert seen == ["./data/a.txt", "./declared.txt", "./logs/look.log", "./out/seen.txt"]
+    assert (workspace.root / "logs/look.log").read_text() == f"{workspace.root}\n"
+    text = (workspace.root / "out/env.txt").read_text()
+    assert "REPRO_TEST_HOST" not in text
+    for line in ("HOME=/run/home", "LC_ALL=C.UTF-8", "TZ=UTC", "PYTHONHASHSEED=0", "0022", "UTC"):
+        assert line in text.splitlines(), line
+    assert "job" in text.splitlines(), "the host's name"
+    assert set(re.findall(r"^\s*(\w+):", text, re.MULTILINE)) == {"lo"}, "no network"
+    assert "wrote" not in text
+    assert (workspace.root / "declared.txt").read_text() == "declared\n"
+    job = workspace.job("r0").record
+    assert job.violations == ()
+    assert job.isolation is not None
+    assert (job.isolation.mode, job.isolation.open) == (IsolationMode.ENFORCE, ("clock", "user"))
+    assert "docker" in job.isolation.means.lower()
+    assert job.use is not None
+    assert job.use.max_rss_mb > 0
+    assert job.log is not None
+    assert (workspace.root / job.log.path).read_text().endswith("said\n")
+    assert (workspace.root / "out/seen.txt").stat().st_uid == os.getuid()
+    assert _nothing_is_left(workspace)
+
+
+def test_what_a_job_does_beyond_its_rule_fails_it_and_is_not_kept(
+    workspace: Workspace, small: str
+) -> None:
+    workspace.write("secret.txt", "secret\n")
+    _rules(
+        workspace,
+        small,
+        "output: 'out/a.txt'\nshell: 'echo x > {output}; echo y > out/beside.txt'",
+        "output: 'read/b.txt'\nshell: 'cat secret.txt > {output}'",
+        "output: 'net/c.txt'\nshell: 'wget -q -O {output} http://127.0.0.1:9/'",
+    )
+    done = workspace.fails(*ENFORCE, "--keep-going", "--", "out/a.txt", "read/b.txt", "net/c.txt")
+    assert "out/beside.txt, which it does not declare" in done.output
+    assert re.search(r"secret\.txt'?: No such file or directory", done.output)
+    jobs = {job.record.spec.rule: job.record for job in workspace.history.jobs}
+    assert {job.status for job in jobs.values()} == {JobStatus.FAILED}
+    assert jobs["r0"].violations
+    assert not list(workspace.root.glob("*/*.txt"))
+    assert _nothing_is_left(workspace)
+
+
+def test_a_script_runs_with_the_modules_beside_it_and_no_others(
+    workspace: Workspace, python: str
+) -> None:
+    workspace.write("scripts/helper.py", "VALUE = 7\n")
+    workspace.write("scripts/data.json", "{}\n")
+    workspace.write(
+        "scripts/work.py",
+        """
+        import os, sys
+        import helper
+        from snakemake_repro import track
+        assert not os.path.exists(os.path.join(os.path.dirname(__file__), "data.json"))
+        with track(snakemake, seed=1) as run:
+            run.log_metric("loss", 0.25)
+        with open(snakemake.output[0], "w") as file:
+            file.write(f"{helper.VALUE} {snakemake.params.depth} {open(snakemake.input[0]).read()}")
+        """,
+    )
+    workspace.write("in.txt", "input")
+    _rules(
+        workspace,
+        python,
+        "input: 'in.txt'\noutput: 'out.txt'\nparams: depth=[1, 2]\nscript: 'scripts/work.py'",
+    )
+    workspace.ok(*ENFORCE)
+    assert (workspace.root / "out.txt").read_text() == "7 [1, 2] input"
+    record = workspace.job("r0").record
+    assert [(metric.name, metric.value) for metric in record.metrics] == [("loss", 0.25)]
+    assert not list((workspace.root / ".snakemake/scripts").iterdir())
+
+
+def test_thousands_of_inputs_take_one_mount(workspace: Workspace, small: str) -> None:
+    for number in range(2_000):
+        workspace.root.joinpath("many").mkdir(exist_ok=True)
+        workspace.root.joinpath(f"many/{number}.txt").write_text(f"{number}\n")
+    _rules(
+        workspace,
+        small,
+        "input: [f'many/{n}.txt' for n in range(2000)]\noutput: 'count.txt'\n"
+        "shell: 'cat many/*.txt | wc -l > {output}'",
+    )
+    workspace.ok(*ENFORCE)
+    assert (workspace.root / "count.txt").read_text().strip() == "2000"
+
+
+def test_nobody_watches_in_a_container(workspace: Workspace, small: str, engine: Engine) -> None:
+    assert engine.facts.name
+    _rules(workspace, small, "output: 'a.txt'\nshell: 'touch {output}'")
+    done = workspace.fails("--ray-hermetic", "report")
+    assert "`report` watches what jobs do, and it runs in a container" in done.output
+    assert not (workspace.root / "a.txt").exists()
