@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import stat as modes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.statcache import StatCache, now_ns
@@ -104,6 +104,22 @@ def recorded_path(path: Path, root: Path) -> str:
     absolute = Path(os.path.normpath(Path.cwd() / path))
     base = Path(os.path.normpath(Path.cwd() / root))
     return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+
+
+def stamps(root: Path, files: Iterable[FileRecord]) -> dict[str, tuple[int, int, int]]:
+    """Return what tells whether files were changed or replaced; missing ones are left out.
+
+    Returns:
+        Path -> inode, size in bytes, time of modification in nanoseconds.
+    """
+    found = {}
+    for file in files:
+        try:
+            stat = (root / file.path).stat()
+        except OSError:
+            continue
+        found[file.path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def _known(

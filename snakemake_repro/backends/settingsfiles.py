@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from snakemake_repro.backends.environments.flock import locked
+from snakemake_repro.backends.environments.flock import make_once
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.sandbox import Mount
@@ -47,13 +47,8 @@ def settings_directory(store: Path, sources: Sequence[Path], version: Json) -> P
     """
     content = [_TEXTS, list(map(str, sources)), version]
     place = store.absolute() / f"etc-{digest_of('Settings/1', content).value[:16]}"
-    if place.is_dir():
-        return place
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        with locked(store / f"{place.name}.lock"):
-            if not place.is_dir():
-                _make(place, sources)
+        make_once(place, lambda building: _fill(building, sources))
     except OSError as exc:
         raise IsolationError(
             f"cannot make {place}: {exc.strerror or exc}",
@@ -74,18 +69,12 @@ def stamps(sources: Sequence[Path]) -> Json:
     return [[path.stat().st_mtime_ns, path.stat().st_size] for path in sources]
 
 
-def _make(place: Path, sources: Sequence[Path]) -> None:
-    """Make the directory complete or not at all; the caller holds its lock."""
-    building = place.with_name(f".{place.name}.new")
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir()
+def _fill(building: Path, sources: Sequence[Path]) -> None:
     for source in sources:
         _copy(source, building / source.name)
     for name, text in _TEXTS.items():
         (building / name).unlink(missing_ok=True)
         (building / name).write_text(text)
-    building.rename(place)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
-from snakemake_repro.backends.files import observe
+from snakemake_repro.backends.files import observe, stamps
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.journal import FileJournal, store_root
 from snakemake_repro.backends.statcache import StatCache
@@ -86,7 +86,7 @@ class Attempt:
         self._redact = redact
         self._alone = alone
         self._pid = os.getpid()
-        self._stamps = _stamps(root, spec.inputs)
+        self._stamps = stamps(root, spec.inputs)
         self._used = _usage()
         self._clock = time.monotonic()
         self._started = _clock.now()
@@ -159,7 +159,7 @@ class Attempt:
         )
 
     def _findings(self, outputs: Iterable[FileRecord]) -> Iterator[str]:
-        now = _stamps(self._root, self._spec.inputs)
+        now = stamps(self._root, self._spec.inputs)
         for path, stamp in self._stamps.items():
             if now.get(path) != stamp:
                 yield f"input {path} changed while the job ran"
@@ -192,17 +192,6 @@ def realise_host() -> EnvironmentRecord:
     """Return what the environment of this process consists of."""
     spec = EnvironmentSpec(kind=EnvironmentKind.HOST, name="host")
     return NodeEnvironments(default_root()).realise(spec).record
-
-
-def _stamps(root: Path, files: Iterable[FileRecord]) -> dict[str, tuple[int, int, int]]:
-    stamps = {}
-    for file in files:
-        try:
-            stat = (root / file.path).stat()
-        except OSError:
-            continue
-        stamps[file.path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    return stamps
 
 
 def _status(error: BaseException | None) -> JobStatus:

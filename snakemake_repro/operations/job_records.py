@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Ended
-from snakemake_repro.backends.files import observe
+from snakemake_repro.backends.files import observe, stamps
 from snakemake_repro.backends.host import describe_host
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.interfaces import RealisedEnvironment
@@ -109,7 +109,7 @@ def prepare(task: Task, member: Member, place: Place) -> Prepared:
     spec = dataclasses.replace(
         member.spec, inputs=inputs, environment=place.environment.record.digest
     )
-    return Prepared(member=member, spec=spec, stamps=_stamps(place.root, inputs))
+    return Prepared(member=member, spec=spec, stamps=stamps(place.root, inputs))
 
 
 def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobRecord:
@@ -154,7 +154,7 @@ def refresh(item: Prepared, place: Place, linked: tuple[str, ...]) -> None:
     if not linked:
         return
     moved = set(linked)
-    now = _stamps(place.root, item.spec.inputs)
+    now = stamps(place.root, item.spec.inputs)
     for file in item.spec.inputs:
         path = os.path.normpath(place.root / file.path)
         if path in moved and file.digest and now.get(file.path) == item.stamps.get(file.path):
@@ -174,20 +174,9 @@ def _observed(files: tuple[FileRecord, ...], place: Place) -> tuple[FileRecord, 
     )
 
 
-def _stamps(root: Path, files: tuple[FileRecord, ...]) -> dict[str, tuple[int, int, int]]:
-    stamps = {}
-    for file in files:
-        try:
-            stat = (root / file.path).stat()
-        except OSError:
-            continue
-        stamps[file.path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    return stamps
-
-
 def _changed(root: Path, item: Prepared) -> Iterator[str]:
     """Name the inputs that are not what they were when the job began."""
-    now = _stamps(root, item.spec.inputs)
+    now = stamps(root, item.spec.inputs)
     for path, stamp in item.stamps.items():
         if now.get(path) != stamp:
             yield f"input {path} changed while the job ran"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from packaging.utils import canonicalize_name
 
 from snakemake_repro.backends.environments.conda_lockfile import read_conda_lock
 from snakemake_repro.backends.environments.lockfile import lock_of, read_spec, used_lock
-from snakemake_repro.errors import NotFoundError, StorageError
+from snakemake_repro.backends.environments.lockio import read_lock, write_lock
+from snakemake_repro.errors import NotFoundError
 from snakemake_repro.logic.conda_spec import CondaSpec, check_platforms
 from snakemake_repro.logic.pypi_spec import PypiSpec
 from snakemake_repro.operations.lock_conda import CondaLocker
@@ -106,7 +105,7 @@ def lock(
 def _asked(source: Path) -> _Asked:
     spec = read_spec(source)
     path = lock_of(source, spec)
-    return source, path, spec, _read(path)
+    return source, path, spec, read_lock(path)
 
 
 def _locked_elsewhere(asked: Sequence[_Asked]) -> Iterator[tuple[Path, Locked]]:
@@ -114,7 +113,7 @@ def _locked_elsewhere(asked: Sequence[_Asked]) -> Iterator[tuple[Path, Locked]]:
     for source, own, spec, _ in asked:
         path = used_lock(source, spec)
         if path != own:
-            read_conda_lock(_read(path) or b"", name=str(path))
+            read_conda_lock(read_lock(path) or b"", name=str(path))
             yield source, Locked(source=source, lock=path, state=LockState.UNCHANGED)
 
 
@@ -132,7 +131,7 @@ def _lock(asked: Sequence[_Asked], locker: Locker) -> dict[Path, Locked]:
     for (source, path, _, content), made in zip(asked, locker.lock(wanted), strict=True):
         state = LockState.UNCHANGED
         if made is not None:
-            _write(path, made.text)
+            write_lock(path, made.text)
             state = LockState.CREATED if content is None or made.anew else LockState.CHANGED
         moved = () if made is None else made.moved
         found[source] = Locked(source=source, lock=path, state=state, moved=moved)
@@ -158,31 +157,3 @@ def _require_locked(
             f"nothing to upgrade: {', '.join(missing)} is in none of the locks",
             hint="Packages are named as in the locks; `repro lock --upgrade` moves them all.",
         )
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise StorageError(
-            f"cannot read the lock {path}: {exc.strerror}", hint="Mend the permissions."
-        ) from exc
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as exc:
-        raise StorageError(
-            f"cannot write the lock {path}: {exc.strerror}",
-            hint="Free some space or mend the permissions.",
-        ) from exc

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -24,6 +25,30 @@ def locked(path: Path) -> Iterator[int]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file.fileno()
+
+
+def make_once(place: Path, fill: Callable[[Path], None]) -> None:
+    """Make a directory that many processes need: one makes it, complete or not at all.
+
+    Args:
+        place: Absolute; what is there stays as it is.
+        fill: Called with an empty directory that becomes this one.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if place.is_dir():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with locked(place.with_name(f"{place.name}.lock")):
+        if place.is_dir():
+            return
+        building = place.with_name(f".{place.name}.new")
+        if building.exists():
+            shutil.rmtree(building)
+        building.mkdir()
+        fill(building)
+        building.rename(place)
 
 
 def in_use(path: Path) -> int:

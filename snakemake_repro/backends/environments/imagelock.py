@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
+from snakemake_repro.backends.environments.lockio import read_lock, write_lock
 from snakemake_repro.backends.files import recorded_path
-from snakemake_repro.errors import StorageError
 from snakemake_repro.logic.images import ImageLock
 from snakemake_repro.records import Digest, FileRecord
 
@@ -38,14 +35,10 @@ def read_image_lock(path: Path) -> ImageLock | None:
         EnvironmentSpecError: It is no lock, or of a newer version.
         StorageError: It cannot be read.
     """
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    content = read_lock(path)
+    if content is None:
         return None
-    except OSError as exc:
-        raise StorageError(
-            f"cannot read the lock {path}: {exc.strerror}", hint="Mend the permissions."
-        ) from exc
+    text = content.decode("utf-8", "replace")
     return ImageLock.parse(text, name=str(path))
 
 
@@ -55,23 +48,7 @@ def write_image_lock(path: Path, lock: ImageLock) -> None:
     Raises:
         StorageError: It cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(lock.to_text())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-    except OSError as exc:
-        raise StorageError(
-            f"cannot write the lock {path}: {exc.strerror}",
-            hint="Free some space or mend the permissions.",
-        ) from exc
+    write_lock(path, lock.to_text())
 
 
 def lock_record(path: Path, root: Path) -> FileRecord:

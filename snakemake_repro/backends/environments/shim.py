@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import snakemake_repro
-from snakemake_repro.backends.environments.flock import locked
+from snakemake_repro.backends.environments.flock import make_once
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.logic.canonical import digest_of
 
@@ -46,13 +45,8 @@ def script_search_path(root: Path) -> Path:
     """
     key, targets = _contents()
     place = root.absolute() / f"scripts-{key}"
-    if place.is_dir():
-        return place
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with locked(root / f"{place.name}.lock"):
-            if not place.is_dir():
-                _link(place, targets)
+        make_once(place, lambda building: _link(building, targets))
     except OSError as exc:
         raise EnvironmentBuildError(
             f"cannot make {place}: {exc.strerror or exc}",
@@ -62,15 +56,9 @@ def script_search_path(root: Path) -> Path:
     return place
 
 
-def _link(place: Path, targets: Mapping[str, Path]) -> None:
-    """Make the directory complete or not at all; the caller holds its lock."""
-    building = place.with_name(f".{place.name}.new")
-    if building.exists():
-        shutil.rmtree(building)
-    building.mkdir()
+def _link(building: Path, targets: Mapping[str, Path]) -> None:
     for name, target in targets.items():
         (building / name).symlink_to(target, target_is_directory=True)
-    building.rename(place)
 
 
 @cache

@@ -1,0 +1,48 @@
+"""Locks of every kind as files: read if they are there, written completely or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from snakemake_repro.errors import StorageError
+
+
+def read_lock(path: Path) -> bytes | None:
+    """Return the content of a lock; ``None`` where there is none.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise StorageError(
+            f"cannot read the lock {path}: {exc.strerror}", hint="Mend the permissions."
+        ) from exc
+
+
+def write_lock(path: Path, text: str) -> None:
+    """Write a lock, and the directory that it is to be in.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as exc:
+        raise StorageError(
+            f"cannot write the lock {path}: {exc.strerror}",
+            hint="Free some space or mend the permissions.",
+        ) from exc
