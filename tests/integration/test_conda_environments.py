@@ -337,16 +337,34 @@ def test_a_moved_channel_changes_nothing_until_it_is_asked_to(
     assert moved.moved == (("greet", "2.0", "1.0"),)
 
 
+def test_files_are_shared_with_the_cache_and_nobody_may_write_them(
+    spec: EnvironmentSpec, tmp_path: Path
+) -> None:
+    environments = NodeEnvironments(tmp_path / "store")
+    environments.realise(spec)
+    prefix = environments.place(spec)
+    shared = [path for path in prefix.rglob("*") if path.is_file() and path.stat().st_nlink > 1]
+    assert prefix / "share/many/0/7.txt" in shared
+    assert not [path for path in shared if path.stat().st_mode & 0o222]
+
+
+def test_where_link_scripts_run_files_are_copied(env_file: Path, tmp_path: Path) -> None:
+    spec = resolve_spec(env_file, env_file.parent, link_scripts=True)
+    environments = NodeEnvironments(tmp_path / "store")
+    environments.realise(spec)
+    files = [path for path in environments.place(spec).rglob("*") if path.is_file()]
+    assert {path.stat().st_nlink for path in files} == {1}
+
+
 def test_a_cache_that_somebody_changed_is_mended(spec: EnvironmentSpec, tmp_path: Path) -> None:
     store = tmp_path / "store"
     environments = NodeEnvironments(store)
     first = environments.place(spec)
     environments.realise(spec)
     environments.close()
-    [cached] = (store / "packages").glob("**/share/many/0/7.txt")
-    assert cached.stat().st_nlink == 1, "no environment shares it"
-    text = cached.read_text()
-    cached.write_text(text.replace("7", "8"))
+    text = (first / "share/many/0/7.txt").read_text()
+    (first / "share/many/0/7.txt").chmod(0o644)
+    (first / "share/many/0/7.txt").write_text(text.replace("7", "8"))
     shutil.rmtree(first)
     NodeEnvironments(store).realise(spec)
     assert (first / "share/many/0/7.txt").read_text() == text

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ _PATH_END = "/repro-search-path-of-the-caller"
 _ACTIVATION = "conda-meta/repro-activation.json"
 _PYTHON = "python"
 _SHELL = "/bin/bash"
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _NOT_OURS = ("_", "PWD", "OLDPWD", "SHLVL", "PATH")
 
 
@@ -171,8 +173,8 @@ def _install(prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, c
     import rattler
 
     config = rattler.Config()
-    # a job that edits its environment must not edit the cache, and all that is built from it
-    config.set("allow-hard-links", "false")
+    # creating a file costs ten times as much as linking it; a script may edit what it finds
+    config.set("allow-hard-links", "false" if link_scripts else "true")
     options: dict[str, Any] = {
         "package_cache": rattler.PackageCache.new_layered(
             [cache], validation_mode=rattler.ValidationMode.full()
@@ -189,6 +191,17 @@ def _install(prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, c
     if known != guess:
         shutil.rmtree(prefix)
         _link(prefix, files, known, options)
+    _protect(prefix)
+
+
+def _protect(prefix: Path) -> None:
+    """Take the right to write from files that the environment shares with others."""
+    for directory, _, names in os.walk(prefix):
+        for name in names:
+            path = f"{directory}/{name}"
+            state = os.lstat(path)
+            if stat.S_ISREG(state.st_mode) and state.st_nlink > 1 and state.st_mode & _WRITABLE:
+                os.chmod(path, stat.S_IMODE(state.st_mode) & ~_WRITABLE)
 
 
 def _link(
