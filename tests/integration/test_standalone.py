@@ -138,7 +138,7 @@ def test_jobs_of_one_snakemake_are_one_run_and_the_next_snakemake_is_another(
     assert len(history.jobs) == 2
     times = [(job.record.started, job.record.finished) for job in history.jobs]
     assert times[1][0] < times[0][1], "they were to run at the same time"  # type: ignore[operator]
-    assert history.end is None
+    # the recorder, or whoever comes next, ends a run whose Snakemake is gone
     lonely.ok("--forcerun", "train", executor="local")
     first, second = lonely.histories()
     assert first.end is not None
@@ -147,7 +147,6 @@ def test_jobs_of_one_snakemake_are_one_run_and_the_next_snakemake_is_another(
         max(str(finished) for _, finished in times),
     )
     assert len(second.jobs) == 2
-    assert second.end is None
     end_abandoned_runs(lonely.root)
     assert lonely.history.end is not None
     assert list((lonely.root / ".repro" / "parents").glob("*.json")) == []
