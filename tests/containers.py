@@ -22,13 +22,16 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
 from servers import free_port
+
+from snakemake_repro.backends.environments.indexes import indexes
+from snakemake_repro.backends.uv import run_uv
 
 _MTIME = 1_700_000_000
 _MERGED = ("bin", "sbin", "lib", "lib64")
@@ -39,13 +42,17 @@ _SKIPPED = (
     "usr/share/info",
     "usr/share/lintian",
 )
+PYTHON = "3.11"
+"""Of the images that have one."""
+_PYTHON_PACKAGES = (
+    *("busybox-static", "bash-static", "libc6", "python3.11-minimal", "libpython3.11-minimal"),
+    *("libpython3.11-stdlib", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0"),
+    *("liblzma5", "libuuid1", "libcrypt1"),
+)
 _PACKAGES = {
     "busybox": ("busybox-static", "bash-static"),
-    "python": (
-        *("busybox-static", "bash-static", "libc6", "python3.11-minimal", "libpython3.11-minimal"),
-        *("libpython3.11-stdlib", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0"),
-        *("liblzma5", "libuuid1", "libcrypt1"),
-    ),
+    "python": _PYTHON_PACKAGES,
+    "wheels": (*_PYTHON_PACKAGES, "libgcc-s1", "libstdc++6", "libgomp1"),
 }
 _APPLETS = [
     "awk",
@@ -109,7 +116,7 @@ INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 class Image:
     """An image that no engine has seen yet."""
 
-    layer: bytes
+    layers: tuple[bytes, ...]
     config: bytes
 
     @property
@@ -124,23 +131,26 @@ def digest(content: bytes) -> str:
 
 
 @functools.cache
-def make_image(kind: str, *, label: str = "", architecture: str = "amd64") -> Image:
+def make_image(
+    kind: str, *, label: str = "", architecture: str = "amd64", locks: tuple[Path, ...] = ()
+) -> Image:
     """Make an image of busybox and bash, or of these and Python.
 
     Args:
-        kind: ``busybox`` or ``python``.
+        kind: ``busybox``, ``python``, or ``wheels``, whose Python can run compiled packages.
         label: Stands in ``/etc/label`` and in the variable ``LABEL``, and makes images differ.
         architecture: What the image says it is for.
+        locks: Requirements with hashes that its Python is to have.
     """
-    layer = _layer(kind, label)
+    layers = (_layer(kind, label), *([_wheels(locks)] if locks else []))
     config = {
         "architecture": architecture,
         "os": "linux",
         "created": "2023-11-14T22:13:20Z",
         "config": {"Env": ["PATH=/usr/bin:/usr/sbin", f"LABEL={label}"], "Cmd": ["/bin/bash"]},
-        "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
     }
-    return Image(layer=layer, config=json.dumps(config, sort_keys=True).encode())
+    return Image(layers=layers, config=json.dumps(config, sort_keys=True).encode())
 
 
 class Registry:
@@ -197,14 +207,17 @@ class Registry:
 
     def push(self, image: Image, name: str, tag: str) -> str:
         """Upload an image; return its manifest's digest."""
-        layer = gzip.compress(image.layer, 1, mtime=0)
-        self._upload(name, image.config)
-        self._upload(name, layer)
+        layers = [gzip.compress(layer, 1, mtime=0) for layer in image.layers]
+        for blob in (image.config, *layers):
+            self._upload(name, blob)
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": {"mediaType": _CONFIG, "size": len(image.config), "digest": image.id},
-            "layers": [{"mediaType": _LAYER, "size": len(layer), "digest": digest(layer)}],
+            "layers": [
+                {"mediaType": _LAYER, "size": len(layer), "digest": digest(layer)}
+                for layer in layers
+            ],
         }
         return self._tag(name, tag, manifest)
 
@@ -288,8 +301,8 @@ def _layer(kind: str, label: str) -> bytes:
     for applet in _APPLETS:
         _put(entries, _link(f"usr/bin/{applet}", "busybox"))
     _put(entries, _link("usr/bin/bash", "bash-static"))
-    if kind == "python":
-        _put(entries, _link("usr/bin/python", "python3.11"))
+    if kind != "busybox":
+        _put(entries, _link("usr/bin/python", f"python{PYTHON}"))
     for name, text in (
         ("etc/label", f"{label}\n"),
         ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
@@ -298,12 +311,43 @@ def _layer(kind: str, label: str) -> bytes:
         info = tarfile.TarInfo(name)
         info.size, info.mode = len(text), 0o644
         _put(entries, info, text.encode())
+    return _tar(entries)
+
+
+def _tar(entries: _Entries) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name in sorted(entries):  # parents come before what is in them
             info, content = entries[name]
             archive.addfile(info, None if content is None else io.BytesIO(content))
     return buffer.getvalue()
+
+
+def _wheels(locks: Iterable[Path]) -> bytes:
+    """Install locked packages where Debian's Python looks for those that are not Debian's."""
+    sources = indexes(portable=False)
+    entries: _Entries = {}
+    with tempfile.TemporaryDirectory() as directory:
+        run_uv(
+            [
+                *("pip", "install", "--quiet", "--target", directory, "--python-version", PYTHON),
+                *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
+                *(word for lock in locks for word in ("-r", str(lock))),
+                *sources.arguments,
+            ],
+            what="the packages of an image cannot be installed",
+            variables=sources.variables,
+        )
+        for path in Path(directory).rglob("*"):
+            name = f"usr/local/lib/python{PYTHON}/dist-packages/{path.relative_to(directory)}"
+            if path.is_dir():
+                _put(entries, _directory(name, 0o755))
+            else:
+                info = tarfile.TarInfo(name)
+                content = path.read_bytes()
+                info.size, info.mode = len(content), 0o755 if os.access(path, os.X_OK) else 0o644
+                _put(entries, info, content)
+    return _tar(entries)
 
 
 def _put(entries: _Entries, info: tarfile.TarInfo, content: bytes | None = None) -> None:

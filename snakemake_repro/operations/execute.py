@@ -121,7 +121,6 @@ class _Node:
             id=task.id,
             succeeded=course.status is JobStatus.SUCCEEDED,
             jobs=records,
-            environment=place.environment.record,
             error=course.error,
             hint=course.hint,
             tail=_tail(place.root / task.log) if course.error else None,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypeAlias, TypeVar, get_args, get_origin
 
 from snakemake_repro.errors import RecordError
@@ -21,6 +22,7 @@ Json: TypeAlias = Any
 """None, bool, int, float, str, or lists and string-keyed dicts of these."""
 
 _R = TypeVar("_R", bound="Record")
+_Decoder: TypeAlias = Callable[[Any], Any]
 
 
 class _FieldError(Exception):
@@ -66,22 +68,22 @@ class Record:
             raise RecordError(f"{cls.__name__}: {exc.message}{where}") from None
 
 
-_plans: dict[type[Record], tuple[tuple[str, Any, Any], ...]] = {}
+_plans: dict[type[Record], tuple[tuple[str, _Decoder, Any], ...]] = {}
 
 
-def _plan(cls: type[Record]) -> tuple[tuple[str, Any, Any], ...]:
-    """Return name, type and default of each field, read from the annotations once."""
+def _plan(cls: type[Record]) -> tuple[tuple[str, _Decoder, Any], ...]:
+    """Return name, decoder and default of each field, read from the annotations once."""
     if cls not in _plans:
         _plans[cls] = _read_plan(cls)
     return _plans[cls]
 
 
-def _read_plan(cls: type[Record]) -> tuple[tuple[str, Any, Any], ...]:
+def _read_plan(cls: type[Record]) -> tuple[tuple[str, _Decoder, Any], ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         (
             field.name,
-            hints[field.name],
+            _decoder(hints[field.name]),
             field.default_factory()
             if field.default_factory is not dataclasses.MISSING
             else field.default,
@@ -108,10 +110,10 @@ def _build(cls: type[_R], data: Any) -> _R:
     if not isinstance(data, Mapping):
         raise _FieldError(f"expected an object, got {type(data).__name__}")
     values: dict[str, Any] = {}
-    for name, hint, default in _plan(cls):
+    for name, decode, default in _plan(cls):
         if name in data:
             try:
-                values[name] = _decode(hint, data[name])
+                values[name] = decode(data[name])
             except _FieldError as exc:
                 raise exc.under(name) from None
         elif default is dataclasses.MISSING:
@@ -119,57 +121,78 @@ def _build(cls: type[_R], data: Any) -> _R:
     return cls(**values)
 
 
-def _decode(hint: Any, value: Any) -> Any:
+@functools.cache
+def _decoder(hint: Any) -> _Decoder:
+    """Return what makes a value of a type from JSON data; asking types takes longer than data."""
     if hint is Any:
-        return value
+        return _same
     origin = get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        options = [option for option in get_args(hint) if option is not types.NoneType]
-        return None if value is None else _decode(options[0], value)
+        [option] = (option for option in get_args(hint) if option is not types.NoneType)
+        return functools.partial(_decode_optional, _decoder(option))
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise _FieldError(f"expected a list, got {type(value).__name__}")
-        return tuple(_decode_item(get_args(hint)[0], item, i) for i, item in enumerate(value))
+        return functools.partial(_decode_items, _decoder(get_args(hint)[0]))
     if origin is not None and issubclass(origin, Mapping):
-        return _decode_mapping(get_args(hint)[1], value)
+        return functools.partial(_decode_mapping, _decoder(get_args(hint)[1]))
     if issubclass(hint, Record):
-        return _build(hint, value)
-    return _decode_scalar(hint, value)
+        return functools.partial(_build, hint)
+    if hasattr(hint, "parse"):
+        return functools.partial(_parse, hint)
+    if issubclass(hint, enum.Enum):
+        return functools.partial(_decode_member, hint)
+    return functools.partial(_decode_scalar, hint)
 
 
-def _decode_mapping(hint: Any, value: Any) -> dict[str, Any]:
+def _same(value: Any) -> Any:
+    return value
+
+
+def _decode_optional(decode: _Decoder, value: Any) -> Any:
+    return None if value is None else decode(value)
+
+
+def _decode_items(decode: _Decoder, value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _FieldError(f"expected a list, got {type(value).__name__}")
+    result = []
+    for index, item in enumerate(value):
+        try:
+            result.append(decode(item))
+        except _FieldError as exc:
+            raise exc.under(f"[{index}]") from None
+    return tuple(result)
+
+
+def _decode_mapping(decode: _Decoder, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _FieldError(f"expected an object, got {type(value).__name__}")
     result = {}
     for key, item in value.items():
         try:
-            result[str(key)] = _decode(hint, item)
+            result[str(key)] = decode(item)
         except _FieldError as exc:
             raise exc.under(str(key)) from None
     return result
 
 
-def _decode_item(hint: Any, value: Any, index: int) -> Any:
+def _parse(kind: Any, value: Any) -> Any:
     try:
-        return _decode(hint, value)
-    except _FieldError as exc:
-        raise exc.under(f"[{index}]") from None
+        return kind.parse(value)
+    except RecordError as exc:
+        raise _FieldError(exc.message) from None
 
 
-def _decode_scalar(hint: Any, value: Any) -> Any:
-    if hasattr(hint, "parse"):
-        try:
-            return hint.parse(value)
-        except RecordError as exc:
-            raise _FieldError(exc.message) from None
-    if issubclass(hint, enum.Enum):
-        try:
-            return hint(value)
-        except ValueError:
-            known = ", ".join(str(member.value) for member in hint)
-            raise _FieldError(f"expected one of {known}, got {value!r}") from None
-    if hint is float and type(value) is int:
+def _decode_member(kind: type[enum.Enum], value: Any) -> enum.Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise _FieldError(f"expected one of {known}, got {value!r}") from None
+
+
+def _decode_scalar(kind: type, value: Any) -> Any:
+    if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
-        raise _FieldError(f"expected {hint.__name__}, got {type(value).__name__}")
+    if type(value) is not kind:
+        raise _FieldError(f"expected {kind.__name__}, got {type(value).__name__}")
     return value

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from snakemake_repro.records._fields import Json, Record
-from snakemake_repro.records.environments import EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.records.environments import EnvironmentSpec
 from snakemake_repro.records.isolation import IsolationMode
 from snakemake_repro.records.jobs import JobRecord, JobSpec, Tier
 
@@ -153,7 +153,6 @@ class TaskResult(Record):
     id: str
     succeeded: bool
     jobs: tuple[JobRecord, ...] = ()
-    environment: EnvironmentRecord | None = None
     error: str | None = None
     hint: str | None = None
     tail: str | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from clusters import RunningCluster
 from conda_channel import make_channel, serve
+from containers import PYTHON, make_image, registry
 from runs import Workspace
 
 from snakemake_repro.backends.mlflow_client import connect
@@ -22,6 +23,7 @@ from snakemake_repro.records import EnvironmentKind, JobState, Origin, Tier
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
+WRAPPERS = ROOT / "snakemake_repro" / "wrappers"
 
 
 def _clone(target: Path) -> Path:
@@ -158,6 +160,38 @@ def test_the_same_bytes_come_out_of_an_environment_of_conda_packages(
     for path in targets:
         [(file, _)] = [found for name, found in results(history).items() if name == path]
         assert file.digest == expected[path][0].digest
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != tuple(map(int, PYTHON.split("."))),
+    reason=f"the container's Python is {PYTHON}: the locks choose other packages for this one",
+)
+def test_the_same_bytes_come_out_of_a_pinned_container(
+    study: Study, tmp_path: Path, cluster: RunningCluster
+) -> None:
+    other = Study(_clone(tmp_path / "container"), cluster, study.environ["MLFLOW_TRACKING_URI"])
+    locks = (ROOT / "envs/corsika.requirements.lock", *WRAPPERS.rglob("*.requirements.lock"))
+    with registry(tmp_path / "registry") as place:
+        digest = place.push(make_image("wheels", locks=locks), "study", "1")
+        snakefile = other.root / "workflow/Snakefile"
+        image = f'container: "docker://{place.host}/study:1"\n'
+        snakefile.write_text(image + snakefile.read_text())
+        done = other.run(
+            *("--config", f"corsika_dir={study.root / 'results/corsika'}"),
+            *("--ray-environments", "container"),
+            timeout=600,
+        )
+        assert done.status == 0, done.output
+    history = other.history
+    [environment] = history.environments.values()
+    assert environment.image is not None
+    assert (environment.kind, environment.pinned) == (EnvironmentKind.CONTAINER, True)
+    assert environment.image.endswith(digest)
+    assert all(job.state is JobState.ACCEPTED for job in history.jobs)
+    expected = {name: file.digest for name, (file, _) in results(study.histories()[0]).items()}
+    found = {name: file.digest for name, (file, _) in results(history).items()}
+    assert len(found) > 150
+    assert {name for name in found if found[name] != expected[name]} == set()
 
 
 def test_after_a_changed_parameter_only_what_follows_from_it_runs(study: Study) -> None:

@@ -201,7 +201,7 @@ def _protect(prefix: Path) -> None:
             path = f"{directory}/{name}"
             state = os.lstat(path)
             if stat.S_ISREG(state.st_mode) and state.st_nlink > 1 and state.st_mode & _WRITABLE:
-                os.chmod(path, stat.S_IMODE(state.st_mode) & ~_WRITABLE)
+                Path(path).chmod(stat.S_IMODE(state.st_mode) & ~_WRITABLE)
 
 
 def _link(
