@@ -22,6 +22,7 @@ watch_locks()
 common_settings = CommonSettings(
     non_local_exec=True,
     implies_no_shared_fs=False,
+    can_transfer_local_files=True,
     job_deploy_sources=False,
     pass_default_storage_provider_args=True,
     pass_default_resources_args=True,

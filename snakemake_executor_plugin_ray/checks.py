@@ -70,13 +70,3 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
             "realises environments itself, from their locks",
             hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
         )
-    from snakemake_interface_executor_plugins.settings import SharedFSUsage
-
-    missing = SharedFSUsage.all() - set(workflow.storage_settings.shared_fs_usage)
-    if missing:
-        names = ", ".join(sorted(usage.item_to_choice() for usage in missing))
-        raise UsageError(
-            f"--shared-fs-usage lacks {names}: this version of --executor ray needs a file system "
-            "that driver and nodes share",
-            hint="Leave --shared-fs-usage away.",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -22,16 +23,23 @@ from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import (
+    LOG_ROOT,
     Settings,
     Translator,
-    argv_of,
     defaulted_resources,
 )
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.backends.snakemake_shipping import (
+    Shipping,
+    assume_shared_files,
+    shares_files,
+)
 from snakemake_repro.backends.snakemake_trigger import forget_locks
+from snakemake_repro.backends.snakemake_values import argv_of
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
+from snakemake_repro.operations.apart import clear_arriving
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.images import WorkflowImages
@@ -90,6 +98,10 @@ class Run:
         self._tasks: dict[Any, Task] = {}
         self._warned: set[str] = set()
         self._begun = self._ended = False
+        self._apart = not shares_files(workflow)
+        self._shipping: Shipping | None = None
+        if self._apart:
+            assume_shared_files(workflow)
         secrets = secrets_of(workflow)
         self._redact = Redactor(secrets)
         self._recording = Recording(self._workdir, self._id, self._clock)
@@ -106,6 +118,7 @@ class Run:
                 run_id=self._id,
                 workdir=self._workdir,
                 engine=settings.container_engine,
+                apart=self._apart,
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),
@@ -164,7 +177,11 @@ class Run:
         try:
             if self._workflow.execution_settings.lock:  # no other run is under way here
                 clear_stages(self._workdir)
+                clear_arriving(self._workdir)
             self._lock_on_first_use(ours.values())
+            if self._apart:
+                archive = self._workdir / LOG_ROOT / f"sources-{self._id[:8]}.tar"
+                self._shipping = Shipping(self._workflow, self._workdir, archive)
             requests: list[IsolationRequest | None] = []
             contained = False
             for job in ours.values():
@@ -205,6 +222,9 @@ class Run:
             IsolationError: The job cannot run hermetically as asked.
         """
         task = self._translator.task(job)
+        if self._shipping is not None:
+            members = list(job) if job.is_group() else [job]
+            task = dataclasses.replace(task, shipment=self._shipping.shipment(members))
         if task.tier is Tier.DIRECT:
             self._prepare_outputs(job)
         fitted = fit(
@@ -246,6 +266,8 @@ class Run:
         """End every job at once."""
         stopped = self._dispatcher.interrupt()
         clear_stages(self._workdir, self._id)
+        if self._shipping is not None:
+            self._shipping.discard()
         if self._begun and not self._settings.no_record:
             for task in stopped:
                 ids = [member.id for member in task.members]
@@ -259,6 +281,8 @@ class Run:
             self._end("failed" if failed else "succeeded")
         self._dispatcher.close()
         clear_stages(self._workdir, self._id)
+        if self._shipping is not None:
+            self._shipping.discard()
         if self._begun and not self._settings.no_record:
             self._wait_for_delivery()
 
@@ -288,6 +312,8 @@ class Run:
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"
         line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
+        if self._apart:
+            line += " without a shared file system"
         if self._settings.no_record:
             self._logger.info(f"{line}; nothing is recorded (--ray-no-record)")
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,28 @@ ray.shutdown()
 """
 
 
+_NODE = """
+import os, sys
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+from ray._private.node import Node  # as ray.cluster_utils does
+from ray._private.parameter import RayParams
+node = Node(
+    RayParams(
+        gcs_address=sys.argv[1], num_cpus=int(sys.argv[2]), num_gpus=0,
+        node_ip_address="127.0.0.1", object_store_memory=128 * 1024 * 1024,
+        min_worker_port=0, max_worker_port=0, node_manager_port=0, include_log_monitor=False,
+        dashboard_agent_listen_port=None,
+    ),
+    head=False, shutdown_at_exit=True, spawn_reaper=True,
+)
+print("up", flush=True)
+sys.stdin.read()
+node.kill_all_processes(check_alive=False, allow_graceful=True)
+"""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunningCluster:
     """A cluster to join.
@@ -41,7 +64,12 @@ class RunningCluster:
 
 @contextmanager
 def ray_cluster(cpus: int = 2, log: Path | None = None) -> Iterator[RunningCluster]:
-    """Give a cluster that ends with the context."""
+    """Give a cluster that ends with the context.
+
+    Args:
+        cpus: Of its head, and only node.
+        log: Where Ray's complaints go.
+    """
     environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with (log or Path(os.devnull)).open("ab") as errors:
         process = subprocess.Popen(
@@ -58,6 +86,51 @@ def ray_cluster(cpus: int = 2, log: Path | None = None) -> Iterator[RunningClust
             address = process.stdout.readline().decode().strip()
             assert address, f"the cluster did not start (exit {process.poll()})"
             yield RunningCluster(address=address, environ=environ)
+        finally:
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()
+
+
+def can_hide() -> bool:
+    """Tell whether a process of ours may have a file system that others do not see."""
+    done = subprocess.run(
+        ["unshare", "--mount", "true"], capture_output=True, check=False, stdin=subprocess.DEVNULL
+    )
+    return done.returncode == 0
+
+
+@contextmanager
+def node_elsewhere(
+    cluster: RunningCluster, hidden: Path, *, cpus: int = 2, log: Path | None = None
+) -> Iterator[None]:
+    """Let a node join that has an empty directory where others see a full one.
+
+    Args:
+        cluster: To join.
+        hidden: What the node does not see.
+        cpus: Of the node.
+        log: Where its complaints go.
+    """
+    mount = f"mount -t tmpfs hidden {shlex.quote(str(hidden))}"
+    command = shlex.join([sys.executable, "-c", _NODE, cluster.address, str(cpus)])
+    with (log or Path(os.devnull)).open("ab") as errors:
+        process = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--propagation", "private"),
+                *("sh", "-c", f"{mount} && exec {command}"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **cluster.environ},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"up\n", "the node did not start"
+            yield
         finally:
             process.stdin.close()
             process.wait(30)

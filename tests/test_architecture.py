@@ -66,7 +66,7 @@ IMPURE_METHODS = frozenset(
 """Of ``datetime`` and ``Path``, which are else harmless."""
 
 ONLY_IN = {
-    "ray": ("snakemake_repro.backends.ray_cluster",),
+    "ray": ("snakemake_repro.backends.ray_cluster", "snakemake_repro.backends.ray_objects"),
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git",),
     "docker": ("snakemake_repro.backends.containers",),

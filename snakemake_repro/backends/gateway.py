@@ -91,6 +91,8 @@ class Gateway:
     def submit(self, task: Task, request: ResourceRequest) -> None:
         """Send one task; its end comes through the callbacks."""
         header = {"op": "submit", "id": task.id, "resources": request.to_dict()}
+        if task.shipment is not None:
+            header |= {"op": "ship", "shipment": task.shipment.to_dict(), "log": task.log}
         payload = json.dumps(task.to_dict()).encode()
         with self._lock:
             self.start()

@@ -13,13 +13,14 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import snakemake_repro
 from snakemake_repro.backends import processtree
-from snakemake_repro.errors import ClusterError
+from snakemake_repro.backends.ray_carrier import Carrier, Receive
+from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
 
@@ -47,6 +48,7 @@ class RayCluster:
     def __init__(
         self,
         run: Callable[[bytes], bytes],
+        run_apart: Callable[..., Iterator[bytes]],
         outcome: Outcome,
         *,
         address: str | None,
@@ -57,6 +59,7 @@ class RayCluster:
 
         Args:
             run: What a worker does with a payload; pickled by reference.
+            run_apart: The same with files, where no file system is shared.
             outcome: Called from Ray's threads when an attempt ends.
             address: Of an existing cluster; ``None`` starts one that ends with this process.
             cpus: Logical CPUs of a cluster started here; ``None`` for all of the machine's.
@@ -80,6 +83,8 @@ class RayCluster:
 
         self._ray = ray
         self._function = ray.remote(run)
+        self._run_apart = run_apart
+        self._carrier: Carrier | None = None
         if address is not None:
             self._check_workers()
 
@@ -100,17 +105,41 @@ class RayCluster:
         """Queue one payload."""
         function = self._shapes.get(request)
         if function is None:
-            function = self._function.options(
-                num_cpus=request.cpus,
-                num_gpus=request.gpus,
-                memory=request.memory or None,
-                max_retries=0,  # who repeats an attempt must know of it: the driver
-            )
-            self._shapes[request] = function
+            function = self._shapes[request] = self._function.options(**_options(request))
         reference = function.remote(payload)
         with self._lock:
             self._running[attempt] = reference
         reference.future().add_done_callback(lambda future: self._ended(attempt, future))
+
+    def ship(
+        self,
+        attempt: str,
+        payload: bytes,
+        request: ResourceRequest,
+        *,
+        archive: Path,
+        files: Mapping[str, Path],
+        receive: Receive,
+        refused: Callable[[ReproError], bytes],
+    ) -> None:
+        """Queue one payload whose files travel with it, and what it makes with its result."""
+        if self._carrier is None:
+            self._carrier = Carrier(self._ray, self._run_apart, self._settle)
+
+        def submitted(stream: Any) -> None:
+            with self._lock:
+                self._running[attempt] = stream
+
+        self._carrier.submit(
+            attempt,
+            payload,
+            archive=archive,
+            files=files,
+            options=_options(request),
+            receive=receive,
+            submitted=submitted,
+            refused=refused,
+        )
 
     def cancel(self, attempt: str) -> None:
         """Stop one attempt; its worker ends the job's process tree."""
@@ -122,21 +151,25 @@ class RayCluster:
     def shutdown(self) -> None:
         """Disconnect, and end a cluster started here."""
         self._closing.set()
+        if self._carrier is not None:
+            self._carrier.close()
         self._ray.shutdown()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _ended(self, attempt: str, future: Any) -> None:
+        error = future.exception()
+        self._settle(attempt, None if error is not None else future.result(), error)
+
+    def _settle(self, attempt: str, payload: bytes | None, error: BaseException | None) -> None:
         with self._lock:
             self._running.pop(attempt, None)
         if self._closing.is_set():
             return
-        error = future.exception()
-        if error is None:
-            self._outcome(attempt, future.result(), None)
-            return
         exceptions = self._ray.exceptions
-        if isinstance(error, exceptions.TaskCancelledError):
+        if error is None:
+            self._outcome(attempt, payload, None)
+        elif isinstance(error, exceptions.TaskCancelledError):
             self._outcome(attempt, None, "cancelled")
         elif isinstance(error, exceptions.OutOfMemoryError):
             self._outcome(attempt, None, f"out of memory: {_first_line(error)}")
@@ -227,6 +260,16 @@ class RayCluster:
             if not all(processtree.alive(pid) for pid in watched):
                 head_lost()
                 return
+
+
+def _options(request: ResourceRequest) -> dict[str, Any]:
+    """Return what Ray is asked for."""
+    return {
+        "num_cpus": request.cpus,
+        "num_gpus": request.gpus,
+        "memory": request.memory or None,
+        "max_retries": 0,  # who repeats an attempt must know of it: the driver
+    }
 
 
 def versions() -> dict[str, str]:

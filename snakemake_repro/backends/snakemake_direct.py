@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
+from snakemake_repro.logic.relocation import mentions
 from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
-from snakemake_repro.records.tasks import IsolationRequest
+from snakemake_repro.records.tasks import Command, IsolationRequest
 
 TESTED_VERSIONS = ("9.27",)
 """Minor versions of Snakemake whose job internals the direct tier was tested with."""
 
 TBD = "<TBD>"
 """Snakemake's stand-in for what only a node knows."""
+
+_MOVED = ("path", "basedir", "sourcecache_path", "runtime_sourcecache_path")
+"""Of a call: what is made to fit the node."""
 
 RESOURCE = "hermetic"
 """By which a rule decides for itself."""
@@ -109,6 +114,20 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
     for reason, applies in reasons.items():
         if applies:
             raise IndirectError(reason)
+
+
+def require_portable(command: Command, workdir: Path) -> None:
+    """Make sure that nothing in a command names the driver's working directory.
+
+    Where scripts are is known to move with them.
+
+    Raises:
+        IndirectError: Something does; only the Snakefile, read again on the node, knows better.
+    """
+    call = command.call if isinstance(command.call, dict) else {}
+    values = {name: value for name, value in call.items() if name not in _MOVED}
+    if mentions([command.text, values], str(workdir)):
+        raise IndirectError("a value that names the working directory, which nodes do not share")
 
 
 def not_hermetic(job: Any, reason: str) -> IsolationError:

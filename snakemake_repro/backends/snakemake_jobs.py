@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import shlex
 import string
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from snakemake_repro.backends.snakemake_direct import (
     IndirectError,
     not_hermetic,
     require_direct,
+    require_portable,
 )
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
@@ -75,6 +75,7 @@ class Settings:
         hermetic: How jobs are closed off.
         variables: Declared environment variables with their values.
         engine: Container engine of the nodes.
+        apart: Nodes do not see the working directory.
     """
 
     run_id: str
@@ -87,6 +88,7 @@ class Settings:
     secrets: tuple[str, ...]
     hermetic: Hermetic = dataclasses.field(default_factory=Hermetic)
     engine: str = ENGINES[0]
+    apart: bool = False
 
 
 class Translator:
@@ -224,8 +226,12 @@ class Translator:
         require_direct(job, self._workflow, fork_only=self._settings.fork_only)
         tmpdir, wanted = _tmpdir(job)
         if job.is_shell:
-            return self._shell(job, tmpdir=tmpdir, wanted=wanted)
-        return Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
+            made = self._shell(job, tmpdir=tmpdir, wanted=wanted)
+        else:
+            made = Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
+        if self._settings.apart:
+            require_portable(made, self._settings.workdir)
+        return made
 
     def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
         from snakemake.shell import shell
@@ -412,12 +418,6 @@ def _members(job: Any) -> list[Any]:
 
 def _contained(environment: EnvironmentSpec) -> bool:
     return environment.kind is EnvironmentKind.CONTAINER
-
-
-def argv_of(command: str) -> list[str]:
-    """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
-    tokens = shlex.split(command)
-    return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]
 
 
 def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:

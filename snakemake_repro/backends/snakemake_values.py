@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from snakemake_repro.logic import plain
@@ -54,3 +55,9 @@ def builtin(value: Any) -> Any:
 def scalar(value: Any) -> Any:
     """Return a resource's value, strings as such."""
     return str(value) if isinstance(value, str) else value
+
+
+def argv_of(command: str) -> list[str]:
+    """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
+    tokens = shlex.split(command)
+    return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import IO, Any
 
 from snakemake_repro.backends.frames import read_frame, write_frame
 from snakemake_repro.errors import ReproError
+from snakemake_repro.operations.apart import execute_apart, receive, refusal
 from snakemake_repro.operations.execute import execute
-from snakemake_repro.records.tasks import ResourceRequest
+from snakemake_repro.records.tasks import ResourceRequest, Shipment
 
 HEAD_LOST_STATUS = 75
 """Exit status when the head of our own cluster is lost (``EX_TEMPFAIL``): start over."""
@@ -60,6 +62,7 @@ def main() -> int:
     try:
         cluster = RayCluster(
             execute,
+            execute_apart,
             replies.outcome,
             address=settings["address"],
             cpus=settings["cpus"],
@@ -84,10 +87,28 @@ def _serve(requests: IO[bytes], cluster: Any) -> None:
             case "submit":
                 request = ResourceRequest.from_dict(header["resources"])
                 cluster.submit(header["id"], payload, request)
+            case "ship":
+                _ship(header, payload, cluster)
             case "cancel":
                 cluster.cancel(header["id"])
             case "shutdown":
                 return
+
+
+def _ship(header: dict[str, Any], payload: bytes, cluster: Any) -> None:
+    """Submit a task whose files travel with it."""
+    shipment = Shipment.from_dict(header["shipment"])
+    base = Path(shipment.base)
+    names = (*shipment.outputs, *shipment.logs, header["log"])
+    cluster.ship(
+        header["id"],
+        payload,
+        ResourceRequest.from_dict(header["resources"]),
+        archive=Path(shipment.sources),
+        files={name: base / name for name in shipment.inputs},
+        receive=lambda attempt, items: receive(base, names, attempt, items),
+        refused=lambda error: refusal(header["id"], error),
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Protocol
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.errors import ClusterError, StorageError
 from snakemake_repro.records import (
+    Entry,
     FileRecord,
     JobEnded,
     JobRecord,
@@ -70,7 +71,7 @@ class Dispatcher:
         workdir: Path,
         resubmissions: int,
         now: Callable[[], str],
-        journal: Callable[[JobEnded], None],
+        journal: Callable[[Entry], None],
     ) -> None:
         """Start with nothing under way.
 
@@ -78,7 +79,7 @@ class Dispatcher:
             workdir: Working directory of the run.
             resubmissions: How often one attempt is repeated after a loss.
             now: Current time for records.
-            journal: Writes an entry for an attempt that no worker could write itself.
+            journal: Writes an entry that no worker could write itself.
         """
         self._workdir = workdir
         self._resubmissions = resubmissions
@@ -100,6 +101,9 @@ class Dispatcher:
         """Take the result of a task from the connection."""
         entry = self._pop(result.id)
         if entry is not None:
+            for line in result.entries or ():  # its node could not write them here
+                if (relayed := Entry.from_line(line)) is not None:
+                    self._journal(relayed)
             entry.verdict(entry.task, result)
 
     def lost(self, task_id: str, reason: str) -> None:

@@ -43,6 +43,7 @@ from snakemake_repro.records import (
     JobEnded,
     JobRecord,
     JobStatus,
+    Json,
 )
 from snakemake_repro.records.tasks import Command, Task, TaskResult
 
@@ -71,9 +72,13 @@ _clock = SystemClock()
 
 def execute(payload: bytes) -> bytes:
     """Run a task given as JSON, return its ``TaskResult`` as JSON."""
-    task = Task.from_dict(json.loads(payload))
-    result = _node().run(task)
+    result = execute_here(Task.from_dict(json.loads(payload)))
     return json.dumps(result.to_dict()).encode()
+
+
+def execute_here(task: Task) -> TaskResult:
+    """Run a task in its working directory."""
+    return _node().run(task)
 
 
 @functools.cache
@@ -114,7 +119,7 @@ class _Node:
         for item in prepared:
             refresh(item, place, course.linked)
         records = tuple(job_record(task, item, place, course) for item in prepared)
-        self._write(task, records, place.environment)
+        entries = self._write(task, records, place.environment)
         if course.ended is None:
             raise KeyboardInterrupt
         return TaskResult(
@@ -124,7 +129,8 @@ class _Node:
             error=course.error,
             hint=course.hint,
             tail=_tail(place.root / task.log) if course.error else None,
-            known=place.cache.to_json(),
+            known=place.cache.to_json() if task.shipment is None else None,
+            entries=entries,
         )
 
     def _place(self, task: Task) -> Place:
@@ -259,34 +265,45 @@ class _Node:
 
     def _write(
         self, task: Task, records: tuple[JobRecord, ...], environment: RealisedEnvironment
-    ) -> None:
-        """Append the records to this worker's journal of the run; durable on return."""
+    ) -> Json:
+        """Append the records to this worker's journal of the run; durable on return.
+
+        Returns:
+            The lines instead, where the journal is on another machine.
+        """
         if not task.record:
-            return
+            return None
+        entries = [
+            *self._new(task, environment),
+            *(JobEnded(run_id=task.run_id, at=_clock.now(), job=record) for record in records),
+        ]
+        if task.shipment is not None:
+            return [entry.to_line() for entry in entries]
         place = (task.workdir, task.run_id)
         journal = self._journals.get(place)
         if journal is None:
             journal = FileJournal(Path(task.workdir), task.run_id, "worker")
             self._journals[place] = journal
-        for entry in self._new(task, environment):
-            journal.append(entry, durable=False)
-        last = len(records) - 1
-        for index, record in enumerate(records):
-            entry = JobEnded(run_id=task.run_id, at=_clock.now(), job=record)
+        last = len(entries) - 1
+        for index, entry in enumerate(entries):
             journal.append(entry, durable=index == last)
+        return None
 
     def _new(self, task: Task, environment: RealisedEnvironment) -> Iterator[Entry]:
-        """Yield host and environment when this journal does not have them yet."""
+        """Yield host and environment, unless this worker's journal has them."""
         host = describe_host()
-        if (task.run_id, host.id) not in self._seen:
-            self._seen.add((task.run_id, host.id))
+        if self._is_new(task, host.id):
             yield HostSeen(run_id=task.run_id, at=_clock.now(), host=host)
-        digest = str(environment.record.digest)
-        if (task.run_id, digest) not in self._seen:
-            self._seen.add((task.run_id, digest))
+        if self._is_new(task, str(environment.record.digest)):
             yield EnvironmentSeen(
                 run_id=task.run_id, at=_clock.now(), environment=environment.record
             )
+
+    def _is_new(self, task: Task, what: str) -> bool:
+        """Tell whether the run does not have something from here; what travels may be lost."""
+        known = (task.run_id, what) in self._seen
+        self._seen.add((task.run_id, what))
+        return not known or task.shipment is not None
 
 
 def _job_environ() -> dict[str, str]:

@@ -13,6 +13,7 @@ from snakemake_repro.interfaces import Clock
 from snakemake_repro.logic.canonical import job_key
 from snakemake_repro.records import (
     Entry,
+    EnvironmentSeen,
     FileKind,
     FileRecord,
     Host,
@@ -46,6 +47,7 @@ class Recording:
         self._journal = FileJournal(workdir, run_id, "driver")
         self._cache = StatCache.load(store_root(workdir) / "cache" / "files.json")
         self._temporary: dict[str, tuple[FileRecord, ...]] = {}
+        self._seen: set[str] = set()
 
     def start(self, run: WorkflowRun, host: Host) -> None:
         """Write the beginning; a store that cannot be written is noticed here, before any job."""
@@ -58,7 +60,12 @@ class Recording:
         return self._cache.select(self._workdir / path for path in paths)
 
     def append(self, entry: Entry) -> None:
-        """Write an entry that another part composed."""
+        """Write an entry that another part composed; of hosts and environments once."""
+        if isinstance(entry, HostSeen | EnvironmentSeen):
+            what = entry.host.id if isinstance(entry, HostSeen) else str(entry.environment.digest)
+            if what in self._seen:
+                return
+            self._seen.add(what)
         self._journal.append(entry)
 
     def accepted(self, result: TaskResult) -> None:

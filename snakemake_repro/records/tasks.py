@@ -102,6 +102,29 @@ class IsolationRequest(Record):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Shipment(Record):
+    """What travels with a task where driver and nodes share no file system.
+
+    Attributes:
+        base: Working directory of the driver, absolute.
+        package: Directory of this package there, absolute.
+        sources: Archive of the workflow's sources there, absolute.
+        outside: Directories among the sources that are not below the working directory, absolute.
+        inputs: Relative to the working directory.
+        outputs: Likewise; they come back if the job succeeds.
+        logs: Likewise; they come back in any case.
+    """
+
+    base: str
+    package: str
+    sources: str
+    outside: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    logs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Task(Record):
     """One unit of work for the cluster.
 
@@ -116,6 +139,7 @@ class Task(Record):
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
         isolation: How the job is to be closed off; ``None`` if it is not.
+        shipment: What travels; ``None`` where the file system is shared.
     """
 
     id: str
@@ -137,6 +161,7 @@ class Task(Record):
     known: Json = None
     record: bool = True
     isolation: IsolationRequest | None = None
+    shipment: Shipment | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,6 +173,7 @@ class TaskResult(Record):
         error: What failed, in words for the terminal; ``None`` on success.
         tail: Last lines of the log of a failed task.
         known: Stat-cache entries of the files that were hashed.
+        entries: Lines for the journal, as JSON, that the node could not write there itself.
     """
 
     id: str
@@ -157,6 +183,7 @@ class TaskResult(Record):
     hint: str | None = None
     tail: str | None = None
     known: Json = None
+    entries: Json = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
