@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from conda_channel import make_channel, serve
 from processes import wait_for
 
 Repro = Callable[..., Result]
@@ -127,3 +128,30 @@ def test_a_damaged_mark_is_named(repro: Repro, locked: Path, tmp_path: Path) -> 
     result = repro("env", "list", "--store", "store")
     assert (result.exit_code, result.stdout) == (3, "")
     assert f"{done} cannot be read" in result.stderr
+
+
+def test_an_environment_of_pip_alone_makes_no_image(
+    repro: Repro, locked: Path, tmp_path: Path
+) -> None:
+    result = repro("env", "export", "envs/empty.yaml", "--store", "store")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "envs/empty.yaml asks for packages of pip alone" in result.stderr
+    assert not (tmp_path / "empty.tar").exists()
+
+
+def test_a_conda_environment_becomes_an_image(repro: Repro, tmp_path: Path) -> None:
+    with serve(make_channel(tmp_path / "channel")) as url:
+        env_file = tmp_path / "tools.yaml"
+        env_file.write_text(f"channels: [{url}]\ndependencies: [activated]\n")
+        assert repro("lock", "tools.yaml").exit_code == 0
+        said = repro("env", "export", "tools.yaml", "--store", "store").stdout
+        data = json.loads(
+            repro("env", "export", "tools.yaml", "-o", "x.tar", "--store", "store", "--json").stdout
+        )
+    assert f"the image {data['id']}." in said
+    assert (tmp_path / "tools.tar").read_bytes() == (tmp_path / "x.tar").read_bytes()
+    assert data["path"] == str(tmp_path / "x.tar")
+    assert data["size"] == (tmp_path / "x.tar").stat().st_size
+    assert data["environment"]["kind"] == "conda"
+    assert data["digest"].startswith("sha256:")
+    assert "There is no environment" in repro("env", "list", "--store", "store").stdout
