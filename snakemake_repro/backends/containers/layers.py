@@ -35,7 +35,7 @@ def write_layer(
             for path in _below(tree, hidden):
                 inner = "/".join([*parts, *path.relative_to(tree).parts])
                 if inner:
-                    _add(archive, path, inner)
+                    add_entry(archive, path, inner)
     except OSError as exc:
         raise StorageError(
             f"{tree} cannot be made a layer of an image: {exc.strerror or exc}",
@@ -83,9 +83,23 @@ def _fail(exc: OSError) -> None:
     raise exc
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
+def add_entry(archive: tarfile.TarFile, path: Path, name: str, *, plain: bool = False) -> None:
+    """Add a file, directory or link to a tar, of root and without a time.
+
+    Args:
+        archive: The tar.
+        path: What to add.
+        name: In the tar.
+        plain: Of the mode only keep whether the owner may execute it.
+
+    Raises:
+        OSError: It cannot be read.
+        StorageError: It is something else.
+    """
     status = path.lstat()
     mode = stat.S_IMODE(status.st_mode)
+    if plain:
+        mode = 0o755 if mode & 0o100 else 0o644
     if stat.S_ISDIR(status.st_mode):
         archive.addfile(_directory(name, mode))
     elif stat.S_ISLNK(status.st_mode):
