@@ -32,7 +32,7 @@ def _store_option(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group(cls=_command.Group)
 def env() -> None:
-    """See, build, export and remove the environments on this node."""
+    """See, build, use, export and remove the environments on this node."""
 
 
 @env.command("list", cls=_command.Command, epilog=_command.EXIT_CODES)
@@ -226,6 +226,29 @@ def export(
     size = _text.size(made.size)
     click.echo(f"Wrote {_text.name(str(made.path))} ({size}), the image {made.id}.")
     return _command.OK
+
+
+@env.command(cls=_command.Command)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("command", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+@_store_option
+@_command.workdir_option
+@_command.verbose_option
+def shell(*, file: Path, command: tuple[str, ...], store: Path | None, workdir: Path) -> int:
+    """Run COMMAND in the environment of FILE's lock, by default a shell.
+
+    The environment is built first if this node does not have it. The exit code is the command's.
+    """
+    from snakemake_repro.cli import _terminal
+    from snakemake_repro.operations.environments import run
+
+    return run(
+        workdir / file,
+        command,
+        workdir=workdir,
+        store=store and workdir / store,
+        waiting=lambda: _terminal.waiting("building"),
+    )
 
 
 def _name(one: Stored) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -155,3 +156,64 @@ def test_a_conda_environment_becomes_an_image(repro: Repro, tmp_path: Path) -> N
     assert data["environment"]["kind"] == "conda"
     assert data["digest"].startswith("sha256:")
     assert "There is no environment" in repro("env", "list", "--store", "store").stdout
+
+
+def _shell(locked: Path, *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "snakemake_repro.cli", "env", "shell", "envs/empty.yaml"]
+    return subprocess.run(
+        [*line, "--store", "store", *(["--", *command] if command else [])],
+        cwd=locked.parents[1],
+        env={**os.environ, "PYTHONPATH": ""},
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_command_runs_in_the_environment_and_its_exit_code_is_passed_on(
+    locked: Path, tmp_path: Path
+) -> None:
+    script = "import os, sys; print(sys.prefix, os.getcwd()); sys.exit(7)"
+    done = _shell(locked, "python", "-c", script)
+    assert done.returncode == 7
+    prefix, place = done.stdout.split()
+    assert Path(prefix).parent == tmp_path / "store"
+    assert place == str(tmp_path)
+    assert _shell(locked, "sh", "-c", "kill -TERM $$").returncode == 128 + 15
+    missing = _shell(locked, "no-such-program")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "no-such-program cannot be started: No such file" in missing.stderr
+
+
+def test_without_a_command_it_is_a_shell(locked: Path, tmp_path: Path) -> None:
+    done = _shell(locked, text="command -v python; exit 5\n")
+    assert done.returncode == 5
+    assert done.stdout.startswith(f"{tmp_path / 'store'}/")
+
+
+def test_the_environment_is_in_use_as_long_as_the_command_runs(
+    repro: Repro, locked: Path, tmp_path: Path
+) -> None:
+    done = _shell(
+        locked,
+        *(sys.executable, "-m", "snakemake_repro.cli", "env", "list", "--json", "--store", "store"),
+    )
+    [one] = json.loads(done.stdout)["environments"]
+    assert one["busy"]
+    assert _fates(repro, ".", "--unused-for", "0") == ["locked here"]
+
+
+def test_a_signal_reaches_the_command_and_not_only_what_waits_for_it(
+    repro: Repro, locked: Path, tmp_path: Path
+) -> None:
+    repro("env", "build", "--store", "store")
+    script = "trap 'echo ended > ended; exit 3' TERM; touch began; while :; do sleep 0.05; done"
+    line = [sys.executable, "-m", "snakemake_repro.cli", "env", "shell", "envs/empty.yaml"]
+    with subprocess.Popen(
+        [*line, "--store", "store", "--", "sh", "-c", script], cwd=tmp_path
+    ) as running:
+        wait_for((tmp_path / "began").exists, what="the command")
+        running.terminate()
+        assert running.wait(30) == 3
+    assert (tmp_path / "ended").exists()
