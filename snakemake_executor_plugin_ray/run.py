@@ -108,6 +108,7 @@ class Run:
         self._images = WorkflowImages(
             image_lock_path(self._snakefile()),
             self._workdir,
+            snakefile=self._snakefile(),
             engine=self._engine,
             frozen=settings.locks == "frozen",
             say=logger.info,

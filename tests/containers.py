@@ -153,6 +153,37 @@ def make_image(
     return Image(layers=layers, config=json.dumps(config, sort_keys=True).encode())
 
 
+def save_image(image: Image, path: Path) -> Path:
+    """Write an image as `docker save` does."""
+    layers = {f"{number}/layer.tar": layer for number, layer in enumerate(image.layers)}
+    saved = [{"Config": "config.json", "RepoTags": None, "Layers": list(layers)}]
+    manifest = json.dumps(saved).encode()
+    _write_tar(path, {"config.json": image.config, **layers, "manifest.json": manifest})
+    return path
+
+
+def save_layout(image: Image, path: Path) -> Path:
+    """Write an image as a layout of the Open Container Initiative, compressed, in a tar."""
+    layers = [gzip.compress(layer, 1, mtime=0) for layer in image.layers]
+    described = [{"digest": digest(layer)} for layer in layers]
+    manifest = json.dumps({"config": {"digest": image.id}, "layers": described}).encode()
+    machine = json.loads(image.config)["architecture"]
+    entry = {"digest": digest(manifest), "platform": {"architecture": machine, "os": "linux"}}
+    blobs = {digest(blob): blob for blob in (*layers, image.config, manifest)}
+    index = json.dumps({"manifests": [entry]}).encode()
+    places = {f"blobs/{name.replace(':', '/')}": blob for name, blob in blobs.items()}
+    _write_tar(path, {**places, "index.json": index, "oci-layout": b"{}"})
+    return path
+
+
+def unpack_image(image: Image, directory: Path) -> Path:
+    """Unpack the root file system of an image."""
+    for layer in image.layers:
+        with tarfile.open(fileobj=io.BytesIO(layer)) as archive:
+            archive.extractall(directory, filter="tar")
+    return directory
+
+
 class Registry:
     """``docker-registry`` on a free port of the loopback interface; it may go away and come back."""
 
@@ -285,6 +316,14 @@ def registry(root: Path, *, private: bool = False) -> Iterator[Registry]:
         pytest.skip("needs the program docker-registry")
     with Registry(root, private=private) as running:
         yield running
+
+
+def _write_tar(path: Path, files: Mapping[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
 
 
 _Entries = dict[str, tuple[tarfile.TarInfo, bytes | None]]

@@ -16,7 +16,7 @@ REPOSITORY = "https://github.com/snakemake-repro/snakemake-executor-plugin-ray"
 
 PROGRAMS = frozenset(
     (
-        "cat", "cd", "cp", "echo", "export", "git", "mkdir", "mlflow", "mv", "pip", "pre-commit",
+        "cat", "cd", "cp", "docker", "echo", "export", "git", "mkdir", "mlflow", "mv", "pip", "pre-commit",
         "pytest", "python", "python3", "ray", "repro", "rm", "ruff", "mypy", "snakemake", "bash",
         "source", "ssh", "tail",
     )

@@ -35,6 +35,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
 from snakemake_repro import records
 from snakemake_repro.cli import main
+from snakemake_repro.cli.env import env
 from snakemake_repro.operations import execute
 from snakemake_repro.records import Digest, Entry, Record
 
@@ -42,6 +43,8 @@ DOCUMENTS = documents()
 CATALOG = (DOCS / "intro.md", DOCS / "further.md")
 """Snakemake's plugin catalog shows these two on a page of its own."""
 
+NAMED = frozenset((*main.commands, *(f"env {name}" for name in env.commands)))
+"""Commands by their names alone."""
 LANGUAGES = {"bash", "json", "python", "r", "snakemake", "text", "toml", "yaml"}
 _SNAKEFILE = re.compile(r"^(?:rule|checkpoint|module|envvars|configfile|include)\b", re.MULTILINE)
 _OUR_FLAG = re.compile(r"(?<![\w-])--(?:ray|logger-repro)-[a-z][a-z-]*[a-z]")
@@ -129,7 +132,7 @@ def test_commands_in_the_text_exist(document: Document) -> None:
         for words in commands(span):
             problem = complaint(words)
             # the bare name of a command that needs an argument is no call of it
-            if problem is not None and not (len(words) == 2 and words[1] in main.commands):
+            if problem is not None and " ".join(words[1:]) not in NAMED:
                 wrong[span] = problem
     assert wrong == {}
 

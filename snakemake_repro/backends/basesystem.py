@@ -37,7 +37,9 @@ _SETTINGS = (
 )
 """What programs of a distribution need of ``/etc``; none of it is about this machine."""
 
-_NOT_FILES = frozenset(("dev", "proc", "run", "sys", "tmp"))
+NOT_FILES = frozenset(("dev", "proc", "run", "sys", "tmp"))
+"""Directories of a root file system whose content is none of the system's files."""
+
 _PACKAGE_LISTS = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed")
 _CACHE = "base.statcache"
 
@@ -122,7 +124,7 @@ def _unpacked(directory: Path, store: Path) -> Base:
     cache.save(store / _CACHE)
     mounts, symlinks = [], []
     for entry in sorted(directory.iterdir()):
-        if entry.name in _NOT_FILES:
+        if entry.name in NOT_FILES:
             continue
         if entry.name == "etc":
             etc = settings_directory(store, sorted(entry.iterdir()), str(seen.digest))

@@ -51,13 +51,16 @@ def lock_of(env_file: Path) -> str | None:
 def image_of(address: str, snakefile: Path) -> str | None:
     """Return the identity of a container image, by its digest or the workflow's lock.
 
-    ``None`` for what is not locked, and for what is no image of a registry.
+    ``None`` for what is not locked, for a Dockerfile that changed since, and for what is no image.
     """
     from snakemake_repro.backends.environments.imagelock import image_lock_path, read_image_lock
     from snakemake_repro.errors import ReproError
+    from snakemake_repro.logic.builds import is_dockerfile
     from snakemake_repro.logic.images import ImageName
 
     try:
+        if is_dockerfile(address):
+            return _built(address, snakefile)
         image = ImageName.parse(address)
         if image.digest is not None:
             return str(image.digest)
@@ -67,6 +70,19 @@ def image_of(address: str, snakefile: Path) -> str | None:
     if lock is None or image.text not in lock.images:
         return None
     return lock.only(image.text).to_text()
+
+
+def _built(address: str, snakefile: Path) -> str | None:
+    """Return the identity of the image of a Dockerfile, by the workflow's lock."""
+    from snakemake_repro.backends.containers.context import BuildContext
+    from snakemake_repro.backends.environments.imagelock import image_lock_path, read_image_lock
+
+    lock = read_image_lock(image_lock_path(snakefile))
+    context = BuildContext(address, snakefile)
+    build = None if lock is None else lock.builds.get(context.name)
+    if build is None or not build.made_from(context.dockerfile, context.digest):
+        return None
+    return build.identity
 
 
 def forget_locks() -> None:

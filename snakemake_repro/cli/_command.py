@@ -108,17 +108,21 @@ def workdir_option(command: _F) -> _F:
     )(command)
 
 
-def output_options(command: _F) -> _F:
-    """Add ``--json`` and ``--verbose``."""
-    command = click.option(
+def verbose_option(command: _F) -> _F:
+    """Add ``--verbose``."""
+    return click.option(
         "--verbose",
         is_flag=True,
         expose_value=False,
         callback=lambda ctx, _param, value: ctx.meta.update({_VERBOSE: value}),
         help="Show where an error comes from.",
     )(command)
+
+
+def output_options(command: _F) -> _F:
+    """Add ``--json`` and ``--verbose``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(
-        command
+        verbose_option(command)
     )
 
 

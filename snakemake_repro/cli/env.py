@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def _store_option(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group(cls=_command.Group)
 def env() -> None:
-    """See, build and remove the environments on this node."""
+    """See, build, use, export and remove the environments on this node."""
 
 
 @env.command("list", cls=_command.Command, epilog=_command.EXIT_CODES)
@@ -162,6 +163,92 @@ def gc(
     verb = "would be removed" if dry_run else "removed"
     click.echo(f"{len(gone):,} {verb}, {_text.size(sum(one.size for one in gone))}.")
     return _command.OK
+
+
+@env.command(cls=_command.Command, epilog=_command.EXIT_CODES)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="IMAGE.tar",
+    help="Where to write the image.  [default: FILE's name with .tar, here]",
+)
+@click.option(
+    "--base",
+    metavar="BASE",
+    help="What the image is built on, which has libc and a shell: a directory with an unpacked "
+    "root file system, an archive of an image, or NAME@DIGEST of an image.",
+)
+@click.option(
+    "--platform",
+    metavar="NAME",
+    help="Make it for this platform of the lock, e.g. linux-aarch64.  [default: this one]",
+)
+@click.option("--tag", metavar="NAME[:TAG]", help="What an engine calls the image that loads it.")
+@_store_option
+@_command.workdir_option
+@_command.output_options
+def export(
+    *,
+    file: Path,
+    output: Path | None,
+    base: str | None,
+    platform: str | None,
+    tag: str | None,
+    store: Path | None,
+    workdir: Path,
+    as_json: bool,
+) -> int:
+    """Write a container image with the environment of FILE's conda lock.
+
+    The same lock and base give the same image, wherever and whenever it is made. `docker load`
+    and `podman load` read it, and so do tools that push to a registry.
+    """
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations.export import export
+
+    with _terminal.waiting("exporting"):
+        made = export(
+            workdir / file,
+            workdir / (output or f"{file.name.partition('.')[0]}.tar"),
+            workdir=workdir,
+            store=store and workdir / store,
+            platform=platform,
+            base=base,
+            tag=tag,
+        )
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({field.name: getattr(made, field.name) for field in dataclasses.fields(made)})
+        return _command.OK
+    size = _text.size(made.size)
+    click.echo(f"Wrote {_text.name(str(made.path))} ({size}), the image {made.id}.")
+    return _command.OK
+
+
+@env.command(cls=_command.Command)
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("command", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
+@_store_option
+@_command.workdir_option
+@_command.verbose_option
+def shell(*, file: Path, command: tuple[str, ...], store: Path | None, workdir: Path) -> int:
+    """Run COMMAND in the environment of FILE's lock, by default a shell.
+
+    The environment is built first if this node does not have it. The exit code is the command's.
+    """
+    from snakemake_repro.cli import _terminal
+    from snakemake_repro.operations.environments import run
+
+    return run(
+        workdir / file,
+        command,
+        workdir=workdir,
+        store=store and workdir / store,
+        waiting=lambda: _terminal.waiting("building"),
+    )
 
 
 def _name(one: Stored) -> Text:

@@ -23,7 +23,7 @@ _SUFFIXES = (".yaml", ".yml")
     multiple=True,
     metavar="[NAME]",
     help="Move this package to its newest version, or this container image to what its tag means "
-    "now; or everything.",
+    "now, or build it anew from its Dockerfile; or everything.",
 )
 @click.option(
     "--platform",
@@ -31,6 +31,12 @@ _SUFFIXES = (".yaml", ".yml")
     multiple=True,
     metavar="NAME",
     help="Lock conda packages for this platform as well, e.g. linux-aarch64.",
+)
+@click.option(
+    "--push",
+    metavar="HOST/NAME",
+    help="Push images that are built here below this place of a registry, where nodes can pull "
+    "them.",
 )
 @_command.workdir_option
 @_command.output_options
@@ -40,6 +46,7 @@ def lock(
     check: bool,
     upgrades: tuple[str, ...],
     platforms: tuple[str, ...],
+    push: str | None,
     workdir: Path,
     as_json: bool,
 ) -> int:
@@ -48,10 +55,12 @@ def lock(
     Of `envs/x.yaml` the lock is `envs/x.conda-lock.yml` if it asks for conda packages, else
     `envs/x.requirements.lock`; commit both. Without FILE every environment file in a directory
     called `envs` is locked, and in `envs/containers.lock.yml` every image that a rule of the
-    workflow names in `container:`. What is locked stays locked until it is upgraded.
+    workflow names in `container:`. What is locked stays locked until it is upgraded. An image whose
+    Dockerfile a rule names is built, and built again when that changed or a file beside it.
     """
-    if check and upgrades:
-        raise click.UsageError("--check changes nothing, --upgrade does: give one of them.")
+    if check and (upgrades or push):
+        option = "--upgrade" if upgrades else "--push"
+        raise click.UsageError(f"--check changes nothing, {option} does: give one of them.")
     from snakemake_repro.backends.files import recorded_path
     from snakemake_repro.cli import _terminal, _text
     from snakemake_repro.operations.environment_files import find_environment_files
@@ -67,7 +76,7 @@ def lock(
         images = ImagesLocked()
         if not chosen:
             images = lock_workflow_images(
-                workdir, check=check, upgrade=everything, upgrade_names=names
+                workdir, check=check, upgrade=everything, upgrade_names=names, push=push
             )
             chosen = find_environment_files(
                 workdir, needed=images.locked is None and images.unread is None

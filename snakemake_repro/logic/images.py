@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from snakemake_repro.errors import EnvironmentSpecError, RecordError
+from snakemake_repro.logic.builds import Build
 from snakemake_repro.records import Digest
 
 SCHEME = "docker://"
@@ -51,7 +52,7 @@ class ImageName:
                 f"the container {address!r} is no image of a registry: expected an address that "
                 f"begins with {SCHEME}",
                 hint="Push the image to a registry, also a private one, and name it as "
-                f"{SCHEME}HOST/NAME:TAG.",
+                f"{SCHEME}HOST/NAME:TAG; or name a Dockerfile.",
             )
         rest, at, digest = address.removeprefix(SCHEME).partition("@")
         head, colon, tag = rest.rpartition(":")
@@ -88,11 +89,13 @@ class ImageLock:
     Attributes:
         images: ``repository:tag`` -> platform (``linux/amd64``) -> digest. Platforms of one image
             may share a digest: that of the index which names the manifests of all of them.
+        builds: Path of a Dockerfile from the directory of the Snakefile -> what came out.
     """
 
     images: Mapping[str, Mapping[str, Digest]] = dataclasses.field(
         default_factory=lambda: MappingProxyType({})
     )
+    builds: Mapping[str, Build] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def parse(cls, text: str, *, name: str) -> ImageLock:
@@ -114,6 +117,7 @@ class ImageLock:
                 str(image): {str(place): Digest.parse(digest) for place, digest in found.items()}
                 for image, found in data["images"].items()
             }
+            builds = {str(k): Build.parse(found) for k, found in data.get("builds", {}).items()}
         except (yaml.YAMLError, RecordError, KeyError, TypeError, AttributeError) as exc:
             problem = " ".join(str(exc).split())
             raise EnvironmentSpecError(
@@ -125,7 +129,7 @@ class ImageLock:
                 f"{name} has version {version!r}, expected {VERSION}",
                 hint="A newer version of snakemake-executor-plugin-ray made it: install that one.",
             )
-        return cls(images=images)
+        return cls(images=images, builds=builds)
 
     def to_text(self) -> str:
         """Return the lock as its file has it: the same for the same content."""
@@ -133,15 +137,26 @@ class ImageLock:
         for image, platforms in sorted(self.images.items()):
             lines.append(f"  {json.dumps(image)}:")
             lines += [f"    {place}: {digest}" for place, digest in sorted(platforms.items())]
+        lines += ["builds:"] if self.builds else []
+        for name, build in sorted(self.builds.items()):
+            lines += [f"  {json.dumps(name)}:", *(f"    {line}" for line in build.lines())]
         return _HEADER + "\n".join(lines) + "\n"
 
     def only(self, image: str) -> ImageLock:
         """Return the part that a job of one image needs."""
         return ImageLock(images={image: self.images[image]})
 
+    def only_build(self, name: str) -> ImageLock:
+        """Return the part that a job of one Dockerfile's image needs."""
+        return ImageLock(builds={name: self.builds[name]})
+
     def with_image(self, image: str, platforms: Mapping[str, Digest]) -> ImageLock:
         """Return the lock with one image added or moved."""
-        return ImageLock(images={**self.images, image: dict(platforms)})
+        return dataclasses.replace(self, images={**self.images, image: dict(platforms)})
+
+    def with_build(self, name: str, build: Build) -> ImageLock:
+        """Return the lock with the image of one Dockerfile added or moved."""
+        return dataclasses.replace(self, builds={**self.builds, name: build})
 
     def digest(self, image: str, place: str, *, name: str) -> Digest:
         """Return the digest of an image for a platform.
@@ -161,11 +176,20 @@ class ImageLock:
 
 def moved(old: ImageLock, new: ImageLock) -> tuple[tuple[str, str | None, str | None], ...]:
     """Name the images whose digest changed: name, old digest, new digest, shortened."""
+    before, after = _digests(old), _digests(new)
     return tuple(
-        (image, _shown(old.images.get(image)), _shown(new.images.get(image)))
-        for image in sorted(old.images.keys() | new.images.keys())
-        if old.images.get(image) != new.images.get(image)
+        (image, _shown(before.get(image)), _shown(after.get(image)))
+        for image in sorted(before.keys() | after.keys())
+        if before.get(image) != after.get(image)
     )
+
+
+def _digests(lock: ImageLock) -> dict[str, Mapping[str, Digest]]:
+    built = {
+        name: {place: image.id for place, image in build.images.items()}
+        for name, build in lock.builds.items()
+    }
+    return {**lock.images, **built}
 
 
 def _shown(platforms: Mapping[str, Digest] | None) -> str | None:

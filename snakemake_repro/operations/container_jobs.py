@@ -187,9 +187,8 @@ def _container_job(
     cage: Cage,
 ) -> ContainerJob:
     request = _request(task)
-    assert environment.record.image is not None
     return ContainerJob(
-        image=environment.record.image,
+        image=environment.image,
         command=supervised(
             log=cage.log,
             usage=cage.usage,

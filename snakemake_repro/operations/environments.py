@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import snakemake_repro
@@ -14,12 +17,14 @@ from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.environments.inventory import Stored, remove, stored
 from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
+from snakemake_repro.backends.foreground import run_in_foreground
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError, NotFoundError
 from snakemake_repro.operations.environment_files import find_environment_files
 from snakemake_repro.records import EnvironmentRecord
 
-__all__ = ["Built", "Collected", "Fate", "Stored", "build", "collect", "show"]
+__all__ = ["Built", "Collected", "Fate", "Stored", "build", "collect", "run", "show"]
 
+_SHELL = ("bash", "--noprofile", "--norc")
 _OWN = "wrappers/**/environment.yaml"
 
 
@@ -93,6 +98,44 @@ def build(
     finally:
         environments.close()
     return tuple(made)
+
+
+def run(
+    file: Path,
+    command: Sequence[str],
+    *,
+    workdir: Path,
+    store: Path | None,
+    waiting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> int:
+    """Run a command in the environment of an environment file, building it first if need be.
+
+    Args:
+        file: The environment file.
+        command: Program and arguments; none of them for a shell.
+        workdir: Where it runs.
+        store: ``None`` for the default one.
+        waiting: Entered while the environment is built.
+
+    Returns:
+        The exit code of the command.
+
+    Raises:
+        EnvironmentSpecError: The file has no lock that fits.
+        EnvironmentBuildError: The environment cannot be built.
+        UsageError: The command cannot be started.
+    """
+    environments = NodeEnvironments(store or default_root())
+    try:
+        with waiting():
+            environment = environments.realise(resolve_spec(file, workdir))
+        variables = environment.variables(os.environ)
+        if not command:
+            variables["PS1"] = f"({file.stem}) \\w\\$ "
+        # without the user's own settings, which may put other programs first
+        return run_in_foreground(command or _SHELL, env=variables, cwd=workdir)
+    finally:
+        environments.close()
 
 
 def collect(

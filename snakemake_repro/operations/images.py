@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from snakemake_repro.backends.containers.context import BuildContext, build_name
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import (
     image_lock_path,
@@ -17,7 +18,9 @@ from snakemake_repro.backends.environments.imagelock import (
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.snakemake_workflow import find_snakefile, read_workflow
 from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.logic.builds import is_dockerfile
 from snakemake_repro.logic.images import SCHEME, ImageLock, ImageName, moved
+from snakemake_repro.operations.builds import build_locked, fits
 from snakemake_repro.operations.lock import Locked, LockState
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
 
@@ -30,6 +33,7 @@ class WorkflowImages:
         path: Path,
         root: Path,
         *,
+        snakefile: Path,
         engine: Callable[[], Engine],
         frozen: bool,
         say: Callable[[str], None],
@@ -39,12 +43,14 @@ class WorkflowImages:
         Args:
             path: The lock.
             root: Working directory of the run.
-            engine: Connects to this machine's engine, which asks registries.
+            snakefile: The workflow's.
+            engine: Connects to this machine's engine, which asks registries and builds.
             frozen: Make no lock.
             say: Tells the user.
         """
         self._path = path
         self._root = root
+        self._snakefile = snakefile
         self._engine = functools.cache(engine)
         self._frozen = frozen
         self._say = say
@@ -63,6 +69,8 @@ class WorkflowImages:
         return self._specs[address]
 
     def _spec(self, address: str) -> EnvironmentSpec:
+        if is_dockerfile(address):
+            return self._built(address)
         image = ImageName.parse(address)
         if image.digest is not None:
             return EnvironmentSpec(
@@ -76,6 +84,30 @@ class WorkflowImages:
             name=address,
             lock=lock_record(self._path, self._root),
             lock_text=lock.only(image.text).to_text(),
+        )
+
+    def _built(self, address: str) -> EnvironmentSpec:
+        context = BuildContext(address, self._snakefile)
+        lock = read_image_lock(self._path) or ImageLock()
+        if not fits(lock, context):
+            place = recorded_path(self._path, self._root)
+            if self._frozen:
+                known = "changed since its image was built" if context.name in lock.builds else ""
+                raise EnvironmentSpecError(
+                    f"the container {context.name} {known or 'is not built'}, and "
+                    f"--ray-locks frozen makes no lock: see {place}",
+                    hint="`repro lock` builds it; commit the lock with the workflow.",
+                )
+            self._say(f"Building the container {context.name}.")
+            lock = build_locked(lock, context, engine=self._engine)
+            write_image_lock(self._path, lock)
+            found = ", ".join(str(one.id) for one in lock.builds[context.name].images.values())
+            self._say(f"Built the container {context.name} as {found}: see {place}.")
+        return EnvironmentSpec(
+            kind=EnvironmentKind.CONTAINER,
+            name=context.name,
+            lock=lock_record(self._path, self._root),
+            lock_text=lock.only_build(context.name).to_text(),
         )
 
     def _locked(self, image: ImageName, lock: ImageLock) -> ImageLock:
@@ -116,6 +148,7 @@ def lock_workflow_images(
     check: bool = False,
     upgrade: bool = False,
     upgrade_names: Collection[str] = (),
+    push: str | None = None,
 ) -> ImagesLocked:
     """Bring the lock of the images up to date that the workflow of a directory names.
 
@@ -125,7 +158,7 @@ def lock_workflow_images(
     Raises:
         EnvironmentSpecError: A name is no image, its registry does not have it, or the workflow
             has a lock and cannot be read.
-        EnvironmentBuildError: No engine answers.
+        EnvironmentBuildError: No engine answers, or an image cannot be built or pushed.
         StorageError: The lock cannot be read or written.
     """
     snakefile = find_snakefile(workdir)
@@ -138,7 +171,7 @@ def lock_workflow_images(
         if path.exists():
             raise
         return ImagesLocked(unread=exc)
-    meant = {name: named_images(name, asked.containers) for name in upgrade_names}
+    meant = {name: named_images(name, asked.containers, snakefile) for name in upgrade_names}
     locked = lock_images(
         asked.containers,
         path,
@@ -147,6 +180,7 @@ def lock_workflow_images(
         check=check,
         upgrade=upgrade,
         upgrade_names=frozenset().union(*meant.values()),
+        push=push,
     )
     return ImagesLocked(locked=locked, names=frozenset(name for name in meant if meant[name]))
 
@@ -160,37 +194,41 @@ def lock_images(
     check: bool = False,
     upgrade: bool = False,
     upgrade_names: Collection[str] = (),
+    push: str | None = None,
 ) -> Locked | None:
     """Bring the lock of a workflow's images up to date.
 
-    A name that is locked stays so until it is upgraded. What no rule names any more stays as well:
-    a rule may compute the name of its image.
+    A name that is locked stays so until it is upgraded, the image of a Dockerfile until the file
+    changes or one that it is built with. What no rule names any more stays as well: a rule may
+    compute the name of its image.
 
     Args:
         addresses: What the rules name; a digest needs no lock.
         path: The lock.
         source: The workflow.
-        engine: Connects to an engine, which asks registries.
+        engine: Connects to an engine, which asks registries and builds.
         check: Change nothing, only look whether every image is locked.
-        upgrade: Ask anew what every name means.
-        upgrade_names: Ask anew for these, named as in the lock.
+        upgrade: Ask anew what every name means, and build every image anew.
+        upgrade_names: Likewise for these, named as in the lock.
+        push: Push images that are built here below this place of a registry.
 
     Returns:
         What became of the lock; ``None`` where there is nothing to lock.
 
     Raises:
         EnvironmentSpecError: A name is no image of a registry, or the registry does not have it.
-        EnvironmentBuildError: No engine answers.
+        EnvironmentBuildError: No engine answers, or an image cannot be built or pushed.
         StorageError: The lock cannot be read or written.
     """
-    images = {name.text: name for name in map(ImageName.parse, addresses) if name.digest is None}
+    images, contexts = _sorted(addresses, source)
     old = read_image_lock(path)
-    if not images:
+    if not images and not contexts:
         return None if old is None else Locked(source=source, lock=path, state=LockState.UNCHANGED)
     known = old or ImageLock()
     missing = images.keys() - known.images.keys()
     if check:
-        state = LockState.UNCHANGED if not missing else LockState.STALE
+        current = not missing and all(fits(known, context) for context in contexts)
+        state = LockState.UNCHANGED if current else LockState.STALE
         state = LockState.MISSING if old is None else state
         return Locked(source=source, lock=path, state=state)
     connected = functools.cache(engine)
@@ -198,6 +236,9 @@ def lock_images(
     new = known
     for text in sorted(missing | again):
         new = new.with_image(text, connected().resolve(images[text]))
+    for context in contexts:
+        anew = upgrade or context.name in upgrade_names
+        new = build_locked(new, context, engine=connected, anew=anew, place=push)
     if old == new:
         return Locked(source=source, lock=path, state=LockState.UNCHANGED)
     write_image_lock(path, new)
@@ -205,8 +246,24 @@ def lock_images(
     return Locked(source=source, lock=path, state=state, moved=moved(known, new))
 
 
-def named_images(name: str, addresses: Iterable[str]) -> frozenset[str]:
+def named_images(name: str, addresses: Collection[str], snakefile: Path) -> frozenset[str]:
     """Return the images that a name means: an address, or what stands in it, also without tag."""
-    images = {image.text: image for image in map(ImageName.parse, addresses)}
+    dockerfiles = {build_name(a, snakefile) for a in addresses if is_dockerfile(a)}
+    found = {image.text: image for image in _names(addresses)}
     bare = name.removeprefix(SCHEME)
-    return frozenset(t for t, image in images.items() if bare in (t, image.repository))
+    meant = {text for text, image in found.items() if bare in (text, image.repository)}
+    return frozenset(meant | ({build_name(name, snakefile)} & dockerfiles))
+
+
+def _sorted(
+    addresses: Iterable[str], snakefile: Path
+) -> tuple[dict[str, ImageName], list[BuildContext]]:
+    """Return the images to look up, by name, and what is to be built."""
+    found = list(addresses)
+    images = {image.text: image for image in _names(found) if image.digest is None}
+    dockerfiles = sorted({a for a in found if is_dockerfile(a)})
+    return images, [BuildContext(address, snakefile) for address in dockerfiles]
+
+
+def _names(addresses: Iterable[str]) -> list[ImageName]:
+    return [ImageName.parse(address) for address in addresses if not is_dockerfile(address)]

@@ -45,7 +45,7 @@ class EnvironmentSpec(Record):
     Attributes:
         kind: How it comes to be on a node.
         name: How the workflow calls it: the path of the environment file, the address of the
-            container image, or ``host``.
+            container image or the path of its Dockerfile, or ``host``.
         source: The environment file as asked for; ``None`` for host and containers.
         lock: The lock file; ``None`` for the host, and for an image that is named by its digest.
         lock_text: What of the lock a node needs, so that it needs no shared file system to have it.
@@ -66,9 +66,10 @@ class EnvironmentRecord(Record):
 
     Attributes:
         digest: Identity: digest of the resolved content (interpreter, platform and the sorted
-            packages with their file digests; for a container its manifest digest and platform),
-            never of the lock file's text.
-        pinned: Another machine can resolve the digest to the same bytes. Never true for the host.
+            packages with their file digests; for a container its platform and manifest digest, or
+            the id of an image that was built from a Dockerfile), never of the lock file's text.
+        pinned: Another machine can resolve the digest to the same bytes. Never true for the host,
+            nor for an image that was built and not pushed to a registry.
         name: As in the spec.
         platform: Of wheels such as ``linux-x86_64``, of conda packages such as ``linux-64``, of
             images such as ``linux/amd64``.
@@ -77,7 +78,8 @@ class EnvironmentRecord(Record):
         interpreter: SHA-256 of the interpreter's file; not part of the identity, because builds of
             one version differ from node to node.
         packages: What is installed, sorted by name; empty for containers.
-        image: The image that ran, by its manifest digest: ``repository@sha256:...``.
+        image: The image that ran, by its manifest digest: ``repository@sha256:...``; ``None`` for
+            one that was built and not pushed to a registry.
         image_id: What the engine calls the image: the digest of its configuration, or, with the
             containerd image store, of its manifest.
         engine: The container engine and its version.

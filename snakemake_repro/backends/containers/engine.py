@@ -143,6 +143,19 @@ class Engine:
                     said = strip_credentials(" ".join(str(step["error"]).split()))
                     raise EnvironmentBuildError(f"{what}: {said}", hint=_advice(said))
 
+    def save(self, reference: str, path: Path) -> None:
+        """Write an image into an archive, pulling it first if the engine does not have it.
+
+        Raises:
+            EnvironmentBuildError: It cannot be had.
+            StorageError: The archive cannot be written.
+        """
+        if self.image_id(reference) is None:
+            self.pull(reference)
+        with self.errors(f"the container {reference} cannot be saved"), path.open("wb") as file:
+            for part in self.client.images.get(reference).save():
+                file.write(part)
+
 
 def _connect(kind: str) -> Any:
     import docker

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import platform
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.backends.environments.conda_activation import activation
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.environments.leaks import without_leaks
 from snakemake_repro.backends.uv import run_uv
@@ -26,12 +27,9 @@ ENVIRONMENT_TAG = "CondaEnvironment/1"
 """Raise the number whenever the same lock would give another environment."""
 
 _MACHINES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
-_PATH_END = "/repro-search-path-of-the-caller"
 _ACTIVATION = "conda-meta/repro-activation.json"
 _PYTHON = "python"
-_SHELL = "/bin/bash"
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-_NOT_OURS = ("_", "PWD", "OLDPWD", "SHLVL", "PATH")
 
 
 class CondaEnvironment:
@@ -80,23 +78,30 @@ def this_platform() -> str:
     return _MACHINES.get(platform.machine(), f"linux-{platform.machine()}")
 
 
-def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedFile, ...], bool]:
-    """Return what the environment will be on this node, its files, and whether link scripts run.
+def plan(
+    spec: EnvironmentSpec, place: str | None = None
+) -> tuple[EnvironmentRecord, tuple[LockedFile, ...], bool]:
+    """Return what the environment will be, its files, and whether link scripts run.
+
+    Args:
+        spec: Of a conda environment.
+        place: Platform as conda names it; by default this node's.
 
     Raises:
         EnvironmentSpecError: The lock cannot be used.
-        EnvironmentBuildError: It is not made for this platform.
+        EnvironmentBuildError: It is not made for the platform.
     """
     if spec.lock_text is None:
         raise EnvironmentSpecError(f"the environment {spec.name} came without its lock")
     name = spec.lock.path if spec.lock else spec.name
     every, link_scripts = from_text(spec.lock_text, name=name)
-    place = this_platform()
+    wanted = f"this node is {this_platform()}" if place is None else f"not for {place}"
+    place = place or this_platform()
     files = tuple(file for file in every if file.platform == place)
     if not files:
         known = ", ".join(sorted({file.platform for file in every})) or "no platform of Linux"
         raise EnvironmentBuildError(
-            f"the environment {spec.name} is locked for {known}, this node is {place}",
+            f"the environment {spec.name} is locked for {known}, {wanted}",
             hint=f"`repro lock --platform {place}` adds this platform to the lock.",
         )
     content = [
@@ -138,15 +143,39 @@ def build(
     cache: Path,
     lock: int,
 ) -> None:
-    """Make the environment at its final place.
+    """Make the environment at its final place, and keep what its activation changes.
+
+    Scripts of packages run once here, and not in each job.
+
+    Raises:
+        EnvironmentBuildError: It cannot be made from the lock.
+    """
+    install(prefix, name, files, link_scripts=link_scripts, cache=cache, lock=lock)
+    content = json.dumps(dataclasses.asdict(activation(prefix, name)), sort_keys=True)
+    (prefix / _ACTIVATION).write_text(content, encoding="utf-8")
+
+
+def install(
+    prefix: Path,
+    name: str,
+    files: Sequence[LockedFile],
+    *,
+    cache: Path,
+    lock: int,
+    link_scripts: bool = False,
+    target: Path | None = None,
+) -> None:
+    """Install the packages of an environment.
 
     Args:
         prefix: Absolute.
         name: Of the environment, for messages.
         files: What to install.
-        link_scripts: Run the scripts that packages bring for the time after they were linked.
         cache: Directory of unpacked packages, on the same file system.
         lock: Descriptor that locks the prefix; children hold it, too.
+        link_scripts: Run the scripts that packages bring for the time after they were linked.
+        target: Where the environment will be when it is used, if not at ``prefix``; what pip's
+            packages have of the prefix in them stays, and nothing is compiled.
 
     Raises:
         EnvironmentBuildError: It cannot be made from the lock.
@@ -155,7 +184,7 @@ def build(
     conda = [file for file in files if file.manager == CONDA]
     pip = [file for file in files if file.manager == PIP]
     try:
-        _install(prefix, conda, link_scripts=link_scripts, cache=cache)
+        _install(prefix, conda, link_scripts=link_scripts, cache=cache, target=target)
     except Exception as exc:
         if not type(exc).__module__.startswith(("exceptions", "rattler")):
             raise
@@ -165,16 +194,24 @@ def build(
             raise EnvironmentBuildError(
                 f"{what}: it has packages for pip, but no Python", hint="Add python to its file."
             )
-        _install_pip(prefix, pip, what=what, lock=lock)
-    _activate(prefix, what=what)
+        _install_pip(prefix, pip, what=what, lock=lock, compiled=target is None)
 
 
-def _install(prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, cache: Path) -> None:
+def _install(
+    prefix: Path,
+    files: Sequence[LockedFile],
+    *,
+    link_scripts: bool,
+    cache: Path,
+    target: Path | None,
+) -> None:
     import rattler
 
     config = rattler.Config()
-    # creating a file costs ten times as much as linking it; a script may edit what it finds
-    config.set("allow-hard-links", "false" if link_scripts else "true")
+    # creating a file costs ten times as much as linking it; scripts may edit what they find, and
+    # an environment for another place is edited
+    alone = link_scripts or target is not None
+    config.set("allow-hard-links", "false" if alone else "true")
     options: dict[str, Any] = {
         "package_cache": rattler.PackageCache.new_layered(
             [cache], validation_mode=rattler.ValidationMode.full()
@@ -183,6 +220,8 @@ def _install(prefix: Path, files: Sequence[LockedFile], *, link_scripts: bool, c
         "config": config,
         "show_progress": False,
         "execute_link_scripts": link_scripts,
+        "platform": rattler.Subdir(files[0].platform) if files else None,
+        "alternative_target_prefix": target,
     }
     guess = _site_packages(*cache.glob(f"{_stem(files)}/info"))
     _link(prefix, files, guess, options)
@@ -260,54 +299,26 @@ def _site_packages(*info: Path) -> str | None:
     return None
 
 
-def _install_pip(prefix: Path, files: Sequence[LockedFile], *, what: str, lock: int) -> None:
+def _install_pip(
+    prefix: Path, files: Sequence[LockedFile], *, what: str, lock: int, compiled: bool
+) -> None:
     sources = indexes(portable=False)
     lines = [f"{file.name}=={file.version} --hash={file.sha256}\n" for file in files]
     run_uv(
         [
             *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
             *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
-            *("--link-mode", "copy", "--compile-bytecode", "--break-system-packages"),
+            *("--link-mode", "copy", "--break-system-packages"),
+            *(["--compile-bytecode"] if compiled else []),
             *sources.arguments,
             *("-r", "-"),
         ],
         what=what,
         text="".join(lines),
-        variables=sources.variables,
+        # what uv asks the Python would leave compiled files behind
+        variables={**sources.variables, "PYTHONDONTWRITEBYTECODE": "1"},
         inherit=[lock],
     )
-
-
-def _activate(prefix: Path, *, what: str) -> None:
-    """Keep what activation changes: scripts of packages run once here, and not in each job."""
-    from rattler.shell import ActivationVariables, Shell, activate
-
-    variables = ActivationVariables(None, [_PATH_END])
-    script = activate(prefix, variables, Shell.bash).script
-    start = {"PATH": "/usr/bin:/bin", "HOME": str(prefix), "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [_SHELL, "--noprofile", "--norc", "-c", f"{script}\nexec /usr/bin/env -0"],
-        env=start,
-        cwd=prefix,
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no reason given"]
-        raise EnvironmentBuildError(
-            f"{what}: its activation ended with status {done.returncode}: {said[0]}",
-            hint="A script below etc/conda/activate.d of one of its packages failed.",
-        )
-    pairs = (item.decode(errors="replace").partition("=") for item in done.stdout.split(b"\0"))
-    after = {key: value for key, _, value in pairs if key}
-    path = after.get("PATH", "").partition(f":{_PATH_END}")[0]
-    changed = {
-        key: value
-        for key, value in after.items()
-        if key not in _NOT_OURS and start.get(key) != value
-    }
-    content = {"path": path or str(prefix / "bin"), "variables": changed}
-    (prefix / _ACTIVATION).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
 
 
 def _build_error(what: str, exc: Exception) -> EnvironmentBuildError:

@@ -26,7 +26,7 @@ from snakemake_repro.backends.environments.inventory import DONE, LOCK, USE
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.interfaces import RealisedEnvironment
-from snakemake_repro.records import EnvironmentKind, EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentRecord, EnvironmentSpec
 
 _KEY_LENGTH = 32
 """Hex characters of the digest in a path; scripts of an environment name it in their first line,
@@ -72,22 +72,13 @@ class NodeEnvironments:
             return known
         plan = _plan(spec, self._root)
         record, prefix = plan.record, self._prefix(plan.record)
-        try:
+        with _errors(spec.name, self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             with self._using(prefix):  # before it is looked at: nobody removes it after that
                 if not _complete(prefix, record):
                     with locked(prefix.with_suffix(LOCK)) as lock:
                         if not _complete(prefix, record):
                             _build(prefix, plan, lock)
-        except OSError as exc:
-            raise EnvironmentBuildError(
-                f"the environment {spec.name} cannot be built below {self._root}: "
-                f"{exc.strerror or exc}",
-                hint="Free some space, or name another place with --ray-environment-store."
-                if exc.errno in _FULL
-                else "Mend the permissions, or name a directory on a local disk with "
-                "--ray-environment-store.",
-            ) from exc
         environment = plan.open(prefix)
         self._realised[spec] = environment
         return environment
@@ -120,6 +111,50 @@ class NodeEnvironments:
 
     def _prefix(self, record: EnvironmentRecord) -> Path:
         return self._root / record.digest.value[:_KEY_LENGTH]
+
+
+@contextlib.contextmanager
+def workshop(root: Path, key: Digest, name: str) -> Iterator[tuple[Path, Path, int]]:
+    """Lend a place in a store where an environment is made that is not to stay.
+
+    What a process leaves that is killed meanwhile passes for an unfinished environment.
+
+    Args:
+        root: Of the store.
+        key: Of what is made; two who make the same wait for each other.
+        name: Of the environment, for messages.
+
+    Yields:
+        Where it can be made, the directory of unpacked packages, and the descriptor that locks the
+        place.
+
+    Raises:
+        EnvironmentBuildError: Nothing can be written there.
+    """
+    prefix = root.absolute() / key.value[:_KEY_LENGTH]
+    with _errors(name, root):
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(prefix.with_suffix(LOCK)) as lock:
+            _remove(prefix)
+            try:
+                yield prefix, root.absolute() / _CACHE, lock
+            finally:
+                _remove(prefix)
+
+
+@contextlib.contextmanager
+def _errors(name: str, root: Path) -> Iterator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except OSError as exc:
+        raise EnvironmentBuildError(
+            f"the environment {name} cannot be built below {root}: {exc.strerror or exc}",
+            hint="Free some space, or name another place with --ray-environment-store."
+            if exc.errno in _FULL
+            else "Mend the permissions, or name a directory on a local disk with "
+            "--ray-environment-store.",
+        ) from exc
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
