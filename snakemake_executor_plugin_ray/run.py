@@ -21,14 +21,10 @@ from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
-from snakemake_repro.backends.snakemake_jobs import (
-    Settings,
-    Translator,
-    argv_of,
-    defaulted_resources,
-)
+from snakemake_repro.backends.snakemake_jobs import Settings, Translator, argv_of
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
 from snakemake_repro.backends.snakemake_trigger import forget_locks
+from snakemake_repro.backends.snakemake_values import defaulted_resources
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -106,6 +102,7 @@ class Run:
                 run_id=self._id,
                 workdir=self._workdir,
                 engine=settings.container_engine,
+                network=settings.container_network == "host",
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),

@@ -670,6 +670,9 @@ def test_podman_runs_the_same_jobs(
     assert record.engine is not None
     assert record.engine.startswith("Podman ")
     assert record.image == image
+    _one_rule(alone, image, "cat /proc/net/dev > {output}")
+    alone.ok(*flags, "--forceall", "--ray-container-network", "none")
+    assert re.findall(r"(\w+):", (alone.root / "a.txt").read_text()) == ["lo"]
     _one_rule(alone, image, "exit 42")
     assert "exited with status 42" in alone.fails(*flags, "--forceall").output
     _one_rule(alone, small, "true")
