@@ -70,6 +70,7 @@ ONLY_IN = {
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git",),
     "docker": ("snakemake_repro.backends.containers",),
+    "requests": ("snakemake_repro.backends.containers.registry",),
     "uv": ("snakemake_repro.backends.uv",),
     "rattler": (
         "snakemake_repro.backends.conda_solve",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snakemake_repro.cli import _command
+from snakemake_repro.records.tasks import ENGINES
 
 _EVERYTHING = "*"
 _SUFFIXES = (".yaml", ".yml")
@@ -32,6 +33,14 @@ _SUFFIXES = (".yaml", ".yml")
     metavar="NAME",
     help="Lock conda packages for this platform as well, e.g. linux-aarch64.",
 )
+@click.option(
+    "--container-engine",
+    "engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="Who looks up what the name of an image means; as --ray-container-engine.",
+)
 @_command.workdir_option
 @_command.output_options
 def lock(
@@ -40,6 +49,7 @@ def lock(
     check: bool,
     upgrades: tuple[str, ...],
     platforms: tuple[str, ...],
+    engine: str,
     workdir: Path,
     as_json: bool,
 ) -> int:
@@ -67,7 +77,7 @@ def lock(
         images = ImagesLocked()
         if not chosen:
             images = lock_workflow_images(
-                workdir, check=check, upgrade=everything, upgrade_names=names
+                workdir, engine=engine, check=check, upgrade=everything, upgrade_names=names
             )
             chosen = find_environment_files(
                 workdir, needed=images.locked is None and images.unread is None
