@@ -11,6 +11,7 @@ import pytest
 from containers import BASIC, PASSWORD, Registry, make_image
 from containers import registry as private_registry
 from runs import Workspace
+from tokens import ISSUER, SERVICE, TokenServer
 
 from snakemake_repro.backends.containers.registry import platforms
 from snakemake_repro.backends.environments.imagelock import NAME
@@ -94,6 +95,24 @@ def test_a_registry_gets_the_credentials_of_a_login(
             (tmp_path / "auth.json").write_text(config)
             monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         assert _look_up(image) == {"linux/amd64": digest}
+
+
+def test_a_registry_that_wants_a_token_gets_one(tmp_path: Path) -> None:
+    with private_registry(tmp_path / "registry") as filled:
+        digest = filled.push(make_image("busybox"), "lab/token", "1")
+    with TokenServer(tmp_path / "tokens") as tokens:
+        auth = (
+            f"auth: {{token: {{realm: '{tokens.realm}', service: {SERVICE}, issuer: {ISSUER}, "
+            f"rootcertbundle: {tokens.certificate}}}}}\n"
+        )
+        with Registry(tmp_path / "registry", auth=auth) as registry:
+            image = f"{registry.host}/lab/token:1"
+            with pytest.raises(EnvironmentSpecError, match="unauthorized: "):
+                _look_up(image)
+            (tmp_path / "docker").mkdir()
+            config = json.dumps({"auths": {registry.host: {"auth": BASIC}}})
+            (tmp_path / "docker/config.json").write_text(config)
+            assert _look_up(image) == {"linux/amd64": digest}
 
 
 def test_wrong_credentials_are_refused_and_not_shown(
