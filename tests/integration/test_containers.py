@@ -124,6 +124,9 @@ def _locked(workspace: Workspace) -> ImageLock:
 def test_shell_script_and_wrapper_rules_run_in_two_images_by_digest(
     alone: Workspace, engine: Engine, small: str, python: str
 ) -> None:
+    made = make_image("busybox", label="small").id
+    if engine.image_id(made):  # of a test before this one
+        engine.client.images.remove(made, force=True)
     alone.write("Snakefile", TWO_IMAGES.format(small=small, python=python))
     alone.write("scripts/work.py", WORK_PY)
     alone.write("scripts/helper.py", "VALUE = 'from a module beside the script'\n")
