@@ -6,6 +6,7 @@ from typing import Any
 
 from snakemake_executor_plugin_ray.settings import (
     CONTAINER_ENGINES,
+    CONTAINER_NETWORKS,
     ENVIRONMENTS,
     HERMETIC,
     LOCKS,
@@ -25,6 +26,7 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
     """
     for flag, value, known in (
         ("container-engine", settings.container_engine, CONTAINER_ENGINES),
+        ("container-network", settings.container_network, CONTAINER_NETWORKS),
         ("environments", settings.environments, ENVIRONMENTS),
         ("hermetic", settings.hermetic, HERMETIC),
         ("hermetic-trace", settings.hermetic_trace, TRACES),

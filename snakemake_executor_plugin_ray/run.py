@@ -22,12 +22,7 @@ from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
-from snakemake_repro.backends.snakemake_jobs import (
-    LOG_ROOT,
-    Settings,
-    Translator,
-    defaulted_resources,
-)
+from snakemake_repro.backends.snakemake_jobs import LOG_ROOT, Settings, Translator
 from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
 from snakemake_repro.backends.snakemake_shipping import (
     Shipping,
@@ -35,7 +30,7 @@ from snakemake_repro.backends.snakemake_shipping import (
     shares_files,
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
-from snakemake_repro.backends.snakemake_values import argv_of
+from snakemake_repro.backends.snakemake_values import argv_of, defaulted_resources
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -120,6 +115,7 @@ class Run:
                 workdir=self._workdir,
                 engine=settings.container_engine,
                 apart=self._apart,
+                network=settings.container_network == "host",
                 fork_only=settings.tier == "fork",
                 record=not settings.no_record,
                 environment_store=_absolute(settings.environment_store),

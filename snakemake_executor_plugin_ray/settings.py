@@ -9,6 +9,7 @@ from typing import Optional
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 CONTAINER_ENGINES = ("docker", "podman")
+CONTAINER_NETWORKS = ("host", "none")
 ENVIRONMENTS = ("auto", "container", "conda", "host")
 HERMETIC = ("off", "enforce", "report")
 LOCKS = ("auto", "frozen")
@@ -76,6 +77,17 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "'podman'. It is found as DOCKER_HOST or CONTAINER_HOST say, or where it usually "
             "listens.",
             "choices": CONTAINER_ENGINES,
+            "env_var": False,
+            "required": False,
+        },
+    )
+    container_network: str = dataclasses.field(
+        default="host",
+        metadata={
+            "help": "'host' gives rules with container: the network of their node, 'none' gives "
+            "them none. A rule decides for itself with `resources: network=False` or True. "
+            "Hermetic jobs have none in any case.",
+            "choices": CONTAINER_NETWORKS,
             "env_var": False,
             "required": False,
         },

@@ -11,6 +11,7 @@ import pytest
 from clusters import RunningCluster, ray_cluster
 from containers import Registry, make_image
 from containers import registry as run_registry
+from podman import podman_service
 from runs import Workspace
 
 from snakemake_repro.backends.containers.engine import Engine
@@ -66,6 +67,13 @@ def registry(tmp_path_factory: pytest.TempPathFactory, engine: Engine) -> Iterat
     for image in engine.client.images.list():
         if any(name.startswith(running.host) for name in image.attrs.get("RepoDigests") or []):
             engine.client.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def podman(registry: Registry) -> Iterator[str]:
+    """The address of a Podman service with a store of its own."""
+    with podman_service(registry.host) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -187,16 +187,18 @@ def unpack_image(image: Image, directory: Path) -> Path:
 class Registry:
     """``docker-registry`` on a free port of the loopback interface; it may go away and come back."""
 
-    def __init__(self, root: Path, *, private: bool = False) -> None:
+    def __init__(self, root: Path, *, private: bool = False, auth: str = "") -> None:
         """Choose a port; nothing is started yet.
 
         Args:
             root: Where it keeps everything.
             private: It asks for ``USER`` and ``PASSWORD``.
+            auth: Whom else it asks for what, as its configuration has it; then it takes no images.
         """
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
         self._private = private
+        self._auth = auth
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -209,6 +211,7 @@ class Registry:
             "log: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {self._root / 'data'}}}}}\n"
             f"http: {{addr: '{self.host}'}}\n"
+            f"{self._auth}"
         )
         if self._private:
             passwords = self._root / "htpasswd"
@@ -305,7 +308,8 @@ class Registry:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            return self._ask("GET", "/v2/")[0] == http.client.OK
+            expected = http.client.UNAUTHORIZED if self._auth else http.client.OK
+            return self._ask("GET", "/v2/")[0] == expected
         return False
 
 

@@ -11,6 +11,9 @@ from snakemake_repro.logic.resources import gpus_of, memory_of
 from snakemake_repro.records import EnvironmentKind
 from snakemake_repro.records.tasks import ContainerRequest
 
+NETWORK = "network"
+"""The resource by which a rule says whether it has the network."""
+
 
 def chosen_image(job: Any, workflow: Any, preferred: EnvironmentKind | None) -> str | None:
     """Return the address of the container that a job is to run in, or ``None`` for no container.
@@ -40,7 +43,7 @@ def chosen_image(job: Any, workflow: Any, preferred: EnvironmentKind | None) -> 
 
 
 def container_request(
-    job: Any, workflow: Any, *, engine: str, defaulted: frozenset[str]
+    job: Any, workflow: Any, *, engine: str, network: bool, defaulted: frozenset[str]
 ) -> ContainerRequest:
     """Return what a job in a container needs beside the image.
 
@@ -48,6 +51,7 @@ def container_request(
         job: Snakemake's; no group.
         workflow: Likewise.
         engine: Container engine of the nodes.
+        network: Whether rules have the network that do not say it themselves.
         defaulted: Resources that Snakemake filled in: its default memory is no limit that anybody
             meant.
     """
@@ -57,7 +61,14 @@ def container_request(
         memory=0 if "mem_mb" in defaulted else memory_of(resources),
         gpus=gpus_of(resources),
         sources=tuple(dict.fromkeys(map(os.path.realpath, _sources(job, workflow)))),
+        network=wants_network(job, default=network),
     )
+
+
+def wants_network(job: Any, *, default: bool) -> bool:
+    """Tell whether a job is to have the network; a number is one that Snakemake counts."""
+    asked = job.resources.get(NETWORK)
+    return asked if isinstance(asked, bool) else default
 
 
 def _is_the_wrappers(job: Any, workflow: Any) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.backends.snakemake_containers import NETWORK, wants_network
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.relocation import mentions
@@ -51,16 +53,29 @@ class Hermetic:
             return None
         return IsolationMode.ENFORCE if self.default == "off" else IsolationMode(self.default)
 
-    def request(self, job: Any, workflow: Any, *, fork_only: bool) -> IsolationRequest | None:
+    def request(
+        self, job: Any, workflow: Any, *, fork_only: bool, contained: bool
+    ) -> IsolationRequest | None:
         """Return what a node needs to know to close a job off, ``None`` if it is not to.
 
+        Args:
+            job: Snakemake's; maybe a group.
+            workflow: Likewise.
+            fork_only: It takes the fork tier in any case.
+            contained: It runs in a container.
+
         Raises:
-            IsolationError: It is to be, and takes the fork tier.
+            IsolationError: It is to be, and cannot; or it is to have no network, and nothing here
+                takes that from it.
         """
-        modes = [self.mode(member) for member in (job if job.is_group() else [job])]
-        wanted = next((mode for mode in modes if mode is not None), None)
+        members = job if job.is_group() else [job]
+        wanted = next(filter(None, map(self.mode, members)), None)
+        if not contained and wanted is not IsolationMode.ENFORCE:
+            _refuse_network(members)
         if wanted is None:
             return None
+        if contained and wanted is IsolationMode.REPORT:
+            raise not_hermetic(job, "`report` watches what jobs do, and it runs in a container")
         try:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
@@ -69,7 +84,9 @@ class Hermetic:
             raise not_hermetic(job, "it uses a GPU")
         return IsolationRequest(
             mode=wanted,
-            network=bool(job.output) and all(map(_is_fixed, job.output)),
+            network=wants_network(job, default=True)
+            and bool(job.output)
+            and all(map(_is_fixed, job.output)),
             base=self.base,
             trace=self.trace,
         )
@@ -138,6 +155,17 @@ def not_hermetic(job: Any, reason: str) -> IsolationError:
         "version can close off",
         hint="Let it run open with `resources: hermetic=False`, or run without --ray-hermetic.",
     )
+
+
+def _refuse_network(members: Iterable[Any]) -> None:
+    """Refuse rules that are to have no network."""
+    for job in members:
+        if not job.is_norun and not wants_network(job, default=True):
+            raise IsolationError(
+                f"rule {job.rule.name} is to have no network (`resources: {NETWORK}=False`), and "
+                "it is neither in a container nor closed off",
+                hint="Give it a `container:`, or `hermetic=True` with --ray-hermetic enforce.",
+            )
 
 
 def _is_fixed(file: Any) -> bool:

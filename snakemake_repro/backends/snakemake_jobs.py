@@ -28,7 +28,14 @@ from snakemake_repro.backends.snakemake_direct import (
     require_portable,
 )
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
-from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
+from snakemake_repro.backends.snakemake_values import (
+    builtin,
+    defaulted_resources,
+    flags_of,
+    kind_of,
+    named,
+    scalar,
+)
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
@@ -76,6 +83,7 @@ class Settings:
         variables: Declared environment variables with their values.
         engine: Container engine of the nodes.
         apart: Nodes do not see the working directory.
+        network: Whether rules in containers have the network that do not say it themselves.
     """
 
     run_id: str
@@ -89,6 +97,7 @@ class Settings:
     hermetic: Hermetic = dataclasses.field(default_factory=Hermetic)
     engine: str = ENGINES[0]
     apart: bool = False
+    network: bool = True
 
 
 class Translator:
@@ -154,6 +163,7 @@ class Translator:
                 job,
                 self._workflow,
                 engine=self._settings.engine,
+                network=self._settings.network,
                 defaulted=defaulted_resources(job, self._workflow),
             )
             if _contained(environment)
@@ -171,10 +181,10 @@ class Translator:
             IsolationError: It is to be, and cannot.
         """
         settings = self._settings
-        found = settings.hermetic.request(job, self._workflow, fork_only=settings.fork_only)
-        if found and found.watches and _contained(self._environments.of(_members(job))):
-            raise not_hermetic(job, "`report` watches what jobs do, and it runs in a container")
-        return found
+        contained = _contained(self._environments.of(_members(job)))
+        return settings.hermetic.request(
+            job, self._workflow, fork_only=settings.fork_only, contained=contained
+        )
 
     def check_environment(self, job: Any) -> EnvironmentKind:
         """Raise what ``task`` would raise over the job's environment, before anything runs.
@@ -418,25 +428,6 @@ def _members(job: Any) -> list[Any]:
 
 def _contained(environment: EnvironmentSpec) -> bool:
     return environment.kind is EnvironmentKind.CONTAINER
-
-
-def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
-    """Name the resources that the job has only because Snakemake fills them in.
-
-    Those equal the workflow's default resources and are expressions: a constant
-    among the defaults was set by the user (``--default-resources mem_mb=2000``).
-    """
-    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
-    rules = [member.rule for member in job] if job.is_group() else [job.rule]
-    found = set()
-    for name in ("mem_mb", "disk_mb"):
-        default = defaults.get(name)
-        if default is None or not default.is_evaluable():
-            continue
-        # copies of the defaults share the expression, which equality compares
-        if all(rule.resources.get(name) == default for rule in rules):
-            found.add(name)
-    return frozenset(found)
 
 
 def _roots(template: str) -> set[str]:

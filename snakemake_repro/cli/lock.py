@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from snakemake_repro.cli import _command
+from snakemake_repro.records.tasks import ENGINES
 
 _EVERYTHING = "*"
 _SUFFIXES = (".yaml", ".yml")
@@ -38,6 +39,14 @@ _SUFFIXES = (".yaml", ".yml")
     help="Push images that are built here below this place of a registry, where nodes can pull "
     "them.",
 )
+@click.option(
+    "--container-engine",
+    "engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="Who looks up what the name of an image means; as --ray-container-engine.",
+)
 @_command.workdir_option
 @_command.output_options
 def lock(
@@ -47,6 +56,7 @@ def lock(
     upgrades: tuple[str, ...],
     platforms: tuple[str, ...],
     push: str | None,
+    engine: str,
     workdir: Path,
     as_json: bool,
 ) -> int:
@@ -76,7 +86,12 @@ def lock(
         images = ImagesLocked()
         if not chosen:
             images = lock_workflow_images(
-                workdir, check=check, upgrade=everything, upgrade_names=names, push=push
+                workdir,
+                engine=engine,
+                check=check,
+                upgrade=everything,
+                upgrade_names=names,
+                push=push,
             )
             chosen = find_environment_files(
                 workdir, needed=images.locked is None and images.unread is None

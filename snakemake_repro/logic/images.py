@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from snakemake_repro.errors import EnvironmentSpecError, RecordError
 from snakemake_repro.logic.builds import Build
@@ -76,6 +77,13 @@ class ImageName:
     def text(self) -> str:
         """Repository and tag, as locks and engines have it."""
         return f"{self.repository}:{self.tag}"
+
+    @property
+    def host(self) -> str | None:
+        """The registry that the name itself says; ``None`` where the engine completes it."""
+        first, slash, _ = self.repository.partition("/")
+        named = slash and (set(first) & set(".:") or first == "localhost")
+        return first if named else None
 
     def at(self, digest: Digest) -> str:
         """Return what an engine calls the image by a digest."""
@@ -172,6 +180,14 @@ class ImageLock:
                 hint="Run on nodes of another platform, or name an image that is for this one.",
             )
         return platforms[place]
+
+
+def platform_of(found: Mapping[str, Any]) -> str:
+    """Return a platform as locks have it, of one as registries describe it."""
+    parts = [found.get("os") or "linux", found.get("architecture") or "amd64"]
+    if found.get("variant") and found["variant"] != "v8":  # the only one of arm64
+        parts.append(found["variant"])
+    return "/".join(parts)
 
 
 def moved(old: ImageLock, new: ImageLock) -> tuple[tuple[str, str | None, str | None], ...]:

@@ -11,6 +11,7 @@ from snakemake_repro.backends.agents import Agent, Ended
 from snakemake_repro.backends.bubblewrap import HOSTNAME
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.network import EmptyNetwork
 from snakemake_repro.backends.containers.run import EngineLostError, run
 from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
 from snakemake_repro.backends.environments.shim import script_packages
@@ -45,6 +46,7 @@ class NodeContainers:
         self._calls = calls
         self._environ = environ
         self._engines: dict[str, Engine] = {}
+        self._networks: dict[str, EmptyNetwork] = {}
 
     def realise(self, task: Task, root: Path) -> ContainerEnvironment:
         """Return a task's image, pulling it first if this node does not have it.
@@ -94,13 +96,14 @@ class NodeContainers:
             plan = planned
         _append(log, environment.said)
         cage = cage or _open_cage(task, plan, log=log, scratch=scratch)
-        job = _container_job(task, environment, plan, env=env, cage=cage)
+        network = self._network(environment, cage)
+        job = _container_job(task, environment, plan, env=env, cage=cage, network=network)
         usage = Path(cage.usage_here)
         started = time.monotonic()
         try:
             status, said = run(environment.engine, job)
         except EngineLostError:
-            self._engines.clear()  # the next job finds out whether there is another one
+            self._forget()  # the next job finds out whether there is another one
             raise
         finally:
             plan.discard(command)
@@ -118,6 +121,25 @@ class NodeContainers:
             owners.sweep(engine)
             self._engines[kind] = engine
         return self._engines[kind]
+
+    def _network(self, environment: ContainerEnvironment, cage: Cage) -> str:
+        """Return the engine's name for the network that a job sees."""
+        if cage.network:
+            return "host"
+        engine = environment.engine
+        # Podman keeps an idle container as long as another one refers to it
+        if cage.closed or engine.kind != "docker":
+            return "none"
+        if engine.kind not in self._networks:
+            user = _user(environment)
+            self._networks[engine.kind] = EmptyNetwork(engine, user=user, hostname=HOSTNAME)
+        return self._networks[engine.kind].mode(environment.image)
+
+    def _forget(self) -> None:
+        for network in self._networks.values():
+            network.close()
+        self._networks.clear()
+        self._engines.clear()
 
     def plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
         """Let Snakemake write a script with its preamble, for the interpreter of the image.
@@ -175,6 +197,7 @@ def _open_cage(task: Task, plan: Plan, *, log: Path, scratch: Path) -> Cage:
         log=str(log),
         usage=usage,
         usage_here=usage,
+        network=_request(task).network,
     )
 
 
@@ -185,6 +208,7 @@ def _container_job(
     *,
     env: Mapping[str, str],
     cage: Cage,
+    network: str,
 ) -> ContainerJob:
     request = _request(task)
     return ContainerJob(
@@ -199,19 +223,23 @@ def _container_job(
         workdir=task.workdir,
         binds=cage.binds,
         variables=env,
-        user="0:0" if environment.engine.facts.rootless else f"{os.getuid()}:{os.getgid()}",
+        user=_user(environment),
         groups=tuple(map(str, sorted(set(os.getgroups()) - {os.getgid()}))),
         cpus=task.threads,
         memory=request.memory,
         gpus=_gpus(request),
-        network="host" if cage.network else "none",
-        hostname=None if cage.network else HOSTNAME,
+        network=network,
+        hostname=HOSTNAME if network == "none" else None,
         read_only=cage.closed,
     )
 
 
 def _request(task: Task) -> ContainerRequest:
     return task.container or ContainerRequest()
+
+
+def _user(environment: ContainerEnvironment) -> str:
+    return "0:0" if environment.engine.facts.rootless else f"{os.getuid()}:{os.getgid()}"
 
 
 def _gpus(request: ContainerRequest) -> tuple[str, ...]:

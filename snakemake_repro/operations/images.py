@@ -23,6 +23,7 @@ from snakemake_repro.logic.images import SCHEME, ImageLock, ImageName, moved
 from snakemake_repro.operations.builds import build_locked, fits
 from snakemake_repro.operations.lock import Locked, LockState
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
+from snakemake_repro.records.tasks import ENGINES
 
 
 class WorkflowImages:
@@ -144,7 +145,7 @@ class ImagesLocked:
 def lock_workflow_images(
     workdir: Path,
     *,
-    engine: Callable[[], Engine] = Engine,
+    engine: str = ENGINES[0],
     check: bool = False,
     upgrade: bool = False,
     upgrade_names: Collection[str] = (),
@@ -154,6 +155,14 @@ def lock_workflow_images(
 
     A workflow that cannot be read without further options is passed over, if it has no images
     locked.
+
+    Args:
+        workdir: Where the workflow is.
+        engine: Which kind of engine asks registries.
+        check: Change nothing, only look whether every image is locked.
+        upgrade: Ask anew what every name means.
+        upgrade_names: Ask anew for these.
+        push: Place of a registry for images that are built here.
 
     Raises:
         EnvironmentSpecError: A name is no image, its registry does not have it, or the workflow
@@ -176,7 +185,7 @@ def lock_workflow_images(
         asked.containers,
         path,
         source=snakefile,
-        engine=engine,
+        engine=functools.partial(Engine, engine),
         check=check,
         upgrade=upgrade,
         upgrade_names=frozenset().union(*meant.values()),

@@ -37,13 +37,20 @@ class Host:
         environ: The variables that the job's environment starts from.
         tmpdir: The job's directory for temporary files.
         shared: What passes between this process and the job, here and as the job sees it.
+        isolation: What is closed to the job, if anything is.
     """
 
-    isolation: Isolation | None = None
     linked: tuple[str, ...] = ()
 
-    def __init__(self, environ: Mapping[str, str], command: Command, scratch: Path) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        command: Command,
+        scratch: Path,
+        isolation: Isolation | None = None,
+    ) -> None:
         self.environ = environ
+        self.isolation = isolation
         self.tmpdir = command.tmpdir or tempfile.gettempdir()
         self.shared = (scratch, str(scratch))
         Path(self.tmpdir).mkdir(parents=True, exist_ok=True)
@@ -87,7 +94,7 @@ def surroundings(
     """
     if task.isolation is None:
         with scratch_directory() as scratch:
-            yield Host(environ, task.command, scratch)
+            yield Host(environ, task.command, scratch, _without_network(task, environment))
         return
     if isinstance(environment, ContainerEnvironment):
         with _cell(task, environment, plan) as cell:
@@ -106,6 +113,20 @@ def surroundings(
         staged(sandbox, _stage_of(task), scratch, BESIDE) as stage,
     ):
         yield Room(task, environment, base=base, sandbox=sandbox, stage=stage, scratch=scratch)
+
+
+def _without_network(task: Task, environment: RealisedEnvironment) -> Isolation | None:
+    """Return what is closed to a job in an open container that has no network."""
+    if not isinstance(environment, ContainerEnvironment):
+        return None
+    if task.container is None or task.container.network:
+        return None
+    return Isolation(
+        mode=IsolationMode.OPEN,
+        means=environment.engine.facts.name,
+        closed=("network", "host name", "processes"),
+        open=("clock", "files", "user", "variables"),
+    )
 
 
 @contextlib.contextmanager

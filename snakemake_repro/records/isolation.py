@@ -1,4 +1,4 @@
-"""Isolation: what a hermetic job was closed off from, and what it did beyond its declarations."""
+"""Isolation: what a job was closed off from, and what it did beyond its declarations."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class IsolationMode(enum.Enum):
 
     REPORT = "report"
     """It may; the record names it."""
+
+    OPEN = "open"
+    """It may, where it is not closed off: it is not hermetic, and nobody looks."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -121,7 +121,8 @@ class JobRecord(Record):
         tags: Free labels reported by the job.
         integrity: Findings that weaken the record, e.g. an input changed while the job ran.
         group: Snakemake's group id, when the job ran as part of one.
-        isolation: How a hermetic job was closed off; ``None`` for all others.
+        isolation: How a hermetic job, or one without network, was closed off; ``None`` for all
+            others.
         violations: What a hermetic job did, or tried, that its rule does not declare.
     """
 

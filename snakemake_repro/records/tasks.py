@@ -70,12 +70,15 @@ class ContainerRequest(Record):
         memory: Limit in bytes, where the rule's author set one; 0 for none.
         gpus: GPUs that Ray reserves for the job; may be a fraction.
         sources: Absolute directories of the workflow, which its scripts and commands may read.
+        network: Whether the job has the node's network, or none; a hermetic job's is closed as
+            its ``IsolationRequest`` says.
     """
 
     engine: str = ENGINES[0]
     memory: int = 0
     gpus: float = 0.0
     sources: tuple[str, ...] = ()
+    network: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

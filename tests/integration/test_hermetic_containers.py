@@ -1,10 +1,17 @@
-"""A hermetic job in a container sees its image, what its rule declares, and nothing else."""
+"""A hermetic job in a container sees its image, what its rule declares, and nothing else.
+
+Whoever runs it: root, and everybody who may use the engine.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import otherusers
 import pytest
 from runs import Workspace
 
@@ -14,6 +21,21 @@ from snakemake_repro.records import IsolationMode, JobStatus
 pytestmark = pytest.mark.integration
 
 ENFORCE = ("--ray-hermetic", "enforce")
+
+
+@pytest.fixture(params=["this user", "another"])
+def anybodys(request: pytest.FixtureRequest, engine: Engine) -> Iterator[Workspace]:
+    """A working directory of this user, then one of another who is in the engine's group."""
+    if request.param == "this user":
+        yield request.getfixturevalue("workspace")
+        return
+    assert engine.facts.name
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    group = Path(urlsplit(address).path).stat().st_gid
+    if not otherusers.possible() or group == 0:
+        pytest.skip("needs root, mount namespaces, and an engine that has a group of its own")
+    with otherusers.home() as home:
+        yield otherusers.OthersWorkspace(home, groups=[group])
 
 
 def _nothing_is_left(workspace: Workspace) -> bool:
@@ -28,13 +50,13 @@ def _rules(workspace: Workspace, image: str, *rules: str) -> None:
     workspace.write("Snakefile", "\n".join([*lines, ""]))
 
 
-def test_a_declared_file_is_all_that_a_job_sees(workspace: Workspace, small: str) -> None:
-    workspace.write("declared.txt", "declared\n")
-    workspace.write("data/a.txt", "a\n")
-    workspace.write("data/b.txt", "b\n")
-    workspace.environ["REPRO_TEST_HOST"] = "host"
+def test_a_declared_file_is_all_that_a_job_sees(anybodys: Workspace, small: str) -> None:
+    anybodys.write("declared.txt", "declared\n")
+    anybodys.write("data/a.txt", "a\n")
+    anybodys.write("data/b.txt", "b\n")
+    anybodys.environ["REPRO_TEST_HOST"] = "host"
     _rules(
-        workspace,
+        anybodys,
         small,
         "input: 'declared.txt', 'data/a.txt'\n"
         "output: 'out/seen.txt', 'out/env.txt'\n"
@@ -45,19 +67,19 @@ def test_a_declared_file_is_all_that_a_job_sees(workspace: Workspace, small: str
         "    'for f in {input[0]} /etc/x undeclared.txt; do (echo x > $f) 2>/dev/null '\n"
         "    '&& echo wrote $f >> {output[1]} || true; done; rm -f undeclared.txt; echo said'",
     )
-    workspace.ok(*ENFORCE)
-    seen = (workspace.root / "out/seen.txt").read_text().splitlines()
+    anybodys.ok(*ENFORCE)
+    seen = (anybodys.root / "out/seen.txt").read_text().splitlines()
     assert seen == ["./data/a.txt", "./declared.txt", "./logs/look.log", "./out/seen.txt"]
-    assert (workspace.root / "logs/look.log").read_text() == f"{workspace.root}\n"
-    text = (workspace.root / "out/env.txt").read_text()
+    assert (anybodys.root / "logs/look.log").read_text() == f"{anybodys.root}\n"
+    text = (anybodys.root / "out/env.txt").read_text()
     assert "REPRO_TEST_HOST" not in text
     for line in ("HOME=/run/home", "LC_ALL=C.UTF-8", "TZ=UTC", "PYTHONHASHSEED=0", "0022", "UTC"):
         assert line in text.splitlines(), line
     assert "job" in text.splitlines(), "the host's name"
     assert set(re.findall(r"^\s*(\w+):", text, re.MULTILINE)) == {"lo"}, "no network"
     assert "wrote" not in text
-    assert (workspace.root / "declared.txt").read_text() == "declared\n"
-    job = workspace.job("r0").record
+    assert (anybodys.root / "declared.txt").read_text() == "declared\n"
+    job = anybodys.job("r0").record
     assert job.violations == ()
     assert job.isolation is not None
     assert (job.isolation.mode, job.isolation.open) == (IsolationMode.ENFORCE, ("clock", "user"))
@@ -65,38 +87,38 @@ def test_a_declared_file_is_all_that_a_job_sees(workspace: Workspace, small: str
     assert job.use is not None
     assert job.use.max_rss_mb > 0
     assert job.log is not None
-    assert (workspace.root / job.log.path).read_text().endswith("said\n")
-    assert (workspace.root / "out/seen.txt").stat().st_uid == os.getuid()
-    assert _nothing_is_left(workspace)
+    assert (anybodys.root / job.log.path).read_text().endswith("said\n")
+    assert (anybodys.root / "out/seen.txt").stat().st_uid == anybodys.root.stat().st_uid
+    assert _nothing_is_left(anybodys)
 
 
 def test_what_a_job_does_beyond_its_rule_fails_it_and_is_not_kept(
-    workspace: Workspace, small: str
+    anybodys: Workspace, small: str
 ) -> None:
-    workspace.write("secret.txt", "secret\n")
+    anybodys.write("secret.txt", "secret\n")
     _rules(
-        workspace,
+        anybodys,
         small,
         "output: 'out/a.txt'\nshell: 'echo x > {output}; echo y > out/beside.txt'",
         "output: 'read/b.txt'\nshell: 'cat secret.txt > {output}'",
         "output: 'net/c.txt'\nshell: 'wget -q -O {output} http://127.0.0.1:9/'",
     )
-    done = workspace.fails(*ENFORCE, "--keep-going", "--", "out/a.txt", "read/b.txt", "net/c.txt")
+    done = anybodys.fails(*ENFORCE, "--keep-going", "--", "out/a.txt", "read/b.txt", "net/c.txt")
     assert "out/beside.txt, which it does not declare" in done.output
     assert re.search(r"secret\.txt'?: No such file or directory", done.output)
-    jobs = {job.record.spec.rule: job.record for job in workspace.history.jobs}
+    jobs = {job.record.spec.rule: job.record for job in anybodys.history.jobs}
     assert {job.status for job in jobs.values()} == {JobStatus.FAILED}
     assert jobs["r0"].violations
-    assert not list(workspace.root.glob("*/*.txt"))
-    assert _nothing_is_left(workspace)
+    assert not list(anybodys.root.glob("*/*.txt"))
+    assert _nothing_is_left(anybodys)
 
 
 def test_a_script_runs_with_the_modules_beside_it_and_no_others(
-    workspace: Workspace, python: str
+    anybodys: Workspace, python: str
 ) -> None:
-    workspace.write("scripts/helper.py", "VALUE = 7\n")
-    workspace.write("scripts/data.json", "{}\n")
-    workspace.write(
+    anybodys.write("scripts/helper.py", "VALUE = 7\n")
+    anybodys.write("scripts/data.json", "{}\n")
+    anybodys.write(
         "scripts/work.py",
         """
         import os, sys
@@ -109,17 +131,17 @@ def test_a_script_runs_with_the_modules_beside_it_and_no_others(
             file.write(f"{helper.VALUE} {snakemake.params.depth} {open(snakemake.input[0]).read()}")
         """,
     )
-    workspace.write("in.txt", "input")
+    anybodys.write("in.txt", "input")
     _rules(
-        workspace,
+        anybodys,
         python,
         "input: 'in.txt'\noutput: 'out.txt'\nparams: depth=[1, 2]\nscript: 'scripts/work.py'",
     )
-    workspace.ok(*ENFORCE)
-    assert (workspace.root / "out.txt").read_text() == "7 [1, 2] input"
-    record = workspace.job("r0").record
+    anybodys.ok(*ENFORCE)
+    assert (anybodys.root / "out.txt").read_text() == "7 [1, 2] input"
+    record = anybodys.job("r0").record
     assert [(metric.name, metric.value) for metric in record.metrics] == [("loss", 0.25)]
-    assert not list((workspace.root / ".snakemake/scripts").iterdir())
+    assert not list((anybodys.root / ".snakemake/scripts").iterdir())
 
 
 def test_thousands_of_inputs_take_one_mount(workspace: Workspace, small: str) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import otherusers
 import pytest
-from processes import wait_for, with_environment
 from runs import Workspace
 
 from snakemake_repro.backends.environments.lockfile import lock_path
@@ -70,16 +67,6 @@ def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that every user may enter."""
-    path = Path(tempfile.mkdtemp(prefix="repro-users-", dir="/tmp"))
-    path.chmod(0o755)
-    yield path
-    wait_for(lambda: not with_environment(str(path)), what="the end of the delivery to MLflow")
-    shutil.rmtree(path)
-
-
 def _fill(workspace: Workspace, env_file: Path) -> None:
     workspace.write("Snakefile", SNAKEFILE)
     workspace.write("in.txt", "in")
@@ -117,13 +104,9 @@ def test_root_runs_hermetically_in_a_locked_environment(
 
 
 @pytest.mark.skipif(not otherusers.possible(), reason="needs root and mount namespaces")
-def test_everybody_else_does_so_as_well(place: Path, env_file: Path) -> None:
-    workspace = Workspace(place / "work", tracking_uri=f"sqlite:///{place}/work/mlflow.db")
-    workspace.root.mkdir()
-    workspace.environ |= {"HOME": str(place), "XDG_CACHE_HOME": str(place / "cache")}
-    _fill(workspace, env_file)
-    for path in (place, *place.rglob("*")):
-        os.chown(path, otherusers.UID, otherusers.UID)
-    done = workspace.run("--ray-hermetic", "enforce", through=otherusers.as_user)
-    assert done.status == 0, done.output
-    _check(workspace, otherusers.UID)
+def test_everybody_else_does_so_as_well(env_file: Path) -> None:
+    with otherusers.home() as home:
+        workspace = otherusers.OthersWorkspace(home)
+        _fill(workspace, env_file)
+        workspace.ok("--ray-hermetic", "enforce")
+        _check(workspace, otherusers.UID)

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.backends.containers import registry
+from snakemake_repro.backends.containers.refusals import advice, cause
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError, ReproError
-from snakemake_repro.logic.images import ImageName
+from snakemake_repro.logic.images import ImageName, platform_of
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.records import Digest
 from snakemake_repro.records.tasks import ENGINES
@@ -92,11 +94,11 @@ class Engine:
         except docker.errors.APIError as exc:
             said = exc.explanation or str(exc)
             raise kind(
-                f"{what}: {strip_credentials(' '.join(str(said).split()))}", hint=_advice(str(said))
+                f"{what}: {strip_credentials(' '.join(str(said).split()))}", hint=advice(str(said))
             ) from exc
         except (docker.errors.DockerException, OSError) as exc:  # `requests` raises the latter
             raise kind(
-                f"{what}: the {_NAMES[self.kind]} engine does not answer any more ({_cause(exc)})",
+                f"{what}: the {_NAMES[self.kind]} engine does not answer any more ({cause(exc)})",
                 hint=f"{_START[self.kind]}.",
             ) from exc
 
@@ -108,16 +110,12 @@ class Engine:
         Raises:
             EnvironmentSpecError: The registry does not have it, refuses, or does not answer.
         """
-        if self.kind != "docker":
-            raise EnvironmentSpecError(
-                f"the container {image.text} cannot be locked: {_NAMES[self.kind]} does not tell "
-                "the digest of an image that it has not pulled",
-                hint="Lock it where Docker runs, or name the image by its digest.",
-            )
+        if self.kind != "docker":  # the others have no such question
+            return registry.platforms(image)
         with self.errors(f"the container {image.text} cannot be locked", kind=EnvironmentSpecError):
             found = self.client.images.get_registry_data(image.text)
         digest = Digest.parse(found.id)
-        return {_platform(one): digest for one in found.attrs.get("Platforms") or [{}]}
+        return {platform_of(one): digest for one in found.attrs.get("Platforms") or [{}]}
 
     def image_id(self, reference: str) -> str | None:
         """Return what the engine calls an image that it has, else ``None``."""
@@ -141,7 +139,7 @@ class Engine:
             for step in self.client.api.pull(reference, stream=True, decode=True):
                 if "error" in step:
                     said = strip_credentials(" ".join(str(step["error"]).split()))
-                    raise EnvironmentBuildError(f"{what}: {said}", hint=_advice(said))
+                    raise EnvironmentBuildError(f"{what}: {said}", hint=advice(said))
 
     def save(self, reference: str, path: Path) -> None:
         """Write an image into an archive, pulling it first if the engine does not have it.
@@ -171,7 +169,7 @@ def _connect(kind: str) -> Any:
         place = f" at {strip_credentials(address)}" if address else ""
         raise EnvironmentBuildError(
             f"no {_NAMES[kind]} engine answers{place}, which rules with `container:` need "
-            f"({_cause(exc)})",
+            f"({cause(exc)})",
             hint=f"{_START[kind]}, or set {_HOSTS[kind]}; --ray-container-engine chooses another "
             "engine, `--ray-environments host` runs without containers.",
         ) from exc
@@ -187,34 +185,3 @@ def _address(kind: str) -> str | None:
     if os.getuid() and personal:
         return f"unix://{Path(personal, 'podman', 'podman.sock')}"
     return "unix:///run/podman/podman.sock"
-
-
-def _platform(found: Mapping[str, Any]) -> str:
-    parts = [found.get("os") or "linux", found.get("architecture") or "amd64"]
-    if found.get("variant") and found["variant"] != "v8":  # the only one of arm64
-        parts.append(found["variant"])
-    return "/".join(parts)
-
-
-def _cause(exc: BaseException) -> str:
-    """Return the system's own words from below the layers of a library."""
-    cause: BaseException | None = exc
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        inner = [arg for arg in cause.args if isinstance(arg, BaseException)]
-        cause = inner[0] if inner else cause.__cause__ or cause.__context__
-    return strip_credentials(" ".join(str(exc).split()))
-
-
-def _advice(said: str) -> str:
-    words = said.lower()
-    if any(word in words for word in ("denied", "unauthorized", "auth credentials")):
-        return "Is the name right? For a private image, `docker login` gives the credentials."
-    if "unknown" in words or "not found" in words:
-        return "Check the name and tag, or the digest, in `container:` and in the lock."
-    if "device driver" in words:
-        return "GPUs in containers need NVIDIA's container toolkit on the node."
-    if "no space" in words:
-        return "Free some space where the engine keeps its images (`docker system prune`)."
-    return "Can this machine reach the registry? The engine's own log says more."

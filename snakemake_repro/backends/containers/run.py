@@ -36,27 +36,11 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
         EngineLostError: The engine went away.
     """
     api = engine.client.api
-    with engine.errors(f"a container of {job.image} cannot be made"):
-        container = api.create_container(
-            job.image,
-            list(job.command),
-            entrypoint=[],
-            stdin_open=True,
-            working_dir=job.workdir,
-            user=job.user,
-            hostname=job.hostname,
-            environment=dict(job.variables),
-            labels=owners.label(),
-            host_config=_host_config(engine, job),
-        )["Id"]
+    container = create(engine, job)
     with contextlib.ExitStack() as held:
         try:
             with engine.errors(f"a container of {job.image} cannot be started"):
-                connection = api.attach_socket(
-                    container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-                )
-                # the SDK keeps the answer that it was taken out of, and with it the socket
-                held.callback(connection._response.close)  # noqa: SLF001
+                connection = attach(engine, container, held)
                 # asked before the start: afterwards it may be gone already
                 ended = api._post(  # noqa: SLF001 - `wait` would block until there is an answer
                     api._url("/containers/{0}/wait", container),  # noqa: SLF001
@@ -69,8 +53,48 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
             said = _drain(connection)
             return _status(ended), said
         except BaseException:
-            _remove(engine, container)
+            remove(engine, container)
             raise
+
+
+def create(engine: Engine, job: ContainerJob) -> str:
+    """Make a container that carries this process's label; return the engine's name for it.
+
+    Raises:
+        EnvironmentBuildError: The engine refuses it.
+    """
+    with engine.errors(f"a container of {job.image} cannot be made"):
+        made = engine.client.api.create_container(
+            job.image,
+            list(job.command),
+            entrypoint=[],
+            stdin_open=True,
+            working_dir=job.workdir,
+            user=job.user,
+            hostname=job.hostname,
+            environment=dict(job.variables),
+            labels=owners.label(),
+            host_config=_host_config(engine, job),
+        )
+    return str(made["Id"])
+
+
+def attach(engine: Engine, container: str, held: contextlib.ExitStack) -> Any:
+    """Return a connection to a container's streams; what it keeps open ends with ``held``."""
+    connection = engine.client.api.attach_socket(
+        container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+    )
+    # the SDK keeps the answer that it was taken out of, and with it the socket
+    held.callback(connection._response.close)  # noqa: SLF001
+    return connection
+
+
+def remove(engine: Engine, container: str) -> None:
+    """Remove a container, whatever it does; one that is gone, or going, is no error."""
+    import docker
+
+    with contextlib.suppress(docker.errors.APIError, OSError):
+        engine.client.api.remove_container(container, force=True, v=True)
 
 
 def _host_config(engine: Engine, job: ContainerJob) -> Any:
@@ -148,11 +172,3 @@ def _status(ended: Any) -> int:
         return int(ended.json()["StatusCode"])
     except (OSError, ValueError, KeyError) as exc:  # `requests` raises the first two
         raise EngineLostError("the engine went away while a container ran") from exc
-
-
-def _remove(engine: Engine, container: str) -> None:
-    """Remove a container, whatever it does; one that is gone, or going, is no error."""
-    import docker
-
-    with contextlib.suppress(docker.errors.APIError, OSError):
-        engine.client.api.remove_container(container, force=True, v=True)
