@@ -24,5 +24,6 @@ def _content(spec: EnvironmentSpec) -> Json:
         packages = [
             [package.pin, *(str(digest) for digest in package.digests)] for package in lock.packages
         ]
-        return [lock.python, sorted(packages)]
+        limits = [lock.python] if lock.environments is None else [lock.python, lock.environments]
+        return [*limits, sorted(packages)]
     return spec.lock_text

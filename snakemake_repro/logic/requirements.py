@@ -67,11 +67,13 @@ class PypiLock:
     Attributes:
         spec: Digest of the spec it was made from.
         python: Interpreters it is good for, as version specifiers.
+        environments: Marker of the environments that it is good for; ``None`` for all.
     """
 
     spec: Digest
     python: str
     packages: tuple[LockedPackage, ...]
+    environments: str | None = None
 
     def admits(self, python: str) -> bool:
         """Tell whether it is good for an interpreter of this version."""
@@ -83,6 +85,7 @@ class PypiLock:
             f"# repro-lock: {LOCK_FORMAT}",
             f"# spec: {self.spec}",
             f"# python: {self.python}",
+            *([f"# environments: {self.environments}"] if self.environments else []),
         ]
         for package in self.packages:
             hashes = [f"    --hash={digest}" for digest in package.digests]
@@ -96,8 +99,11 @@ def applicable(
     """Return the packages whose markers hold in a marker environment, sorted by name.
 
     Raises:
-        EnvironmentSpecError: A marker cannot be decided, or two versions of a package apply.
+        EnvironmentSpecError: A marker cannot be decided, two versions of a package apply, or the
+            lock is for other environments.
     """
+    if lock.environments and not Marker(lock.environments).evaluate(dict(environment)):
+        raise _unusable(name, f"it is for {lock.environments}, which does not hold on this node")
     chosen: dict[str, LockedPackage] = {}
     for package in sorted(lock.packages, key=lambda package: package.name):
         try:
@@ -142,9 +148,17 @@ def parse_lock(text: str, *, name: str) -> PypiLock:
     try:
         SpecifierSet(header["python"])
         spec = Digest.parse(header["spec"])
-    except (InvalidSpecifier, RecordError) as exc:
+        environments = header.get("environments")
+        if environments is not None:
+            Marker(environments)
+    except (InvalidSpecifier, InvalidMarker, RecordError) as exc:
         raise _unusable(name, f"its header is damaged ({exc})") from exc
-    return PypiLock(spec=spec, python=header["python"], packages=_packages(text, name))
+    return PypiLock(
+        spec=spec,
+        python=header["python"],
+        packages=_packages(text, name),
+        environments=environments,
+    )
 
 
 def parse_compiled(text: str, *, name: str) -> tuple[LockedPackage, ...]:

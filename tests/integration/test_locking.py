@@ -244,3 +244,37 @@ def test_an_index_that_nobody_answers_for_is_one_clear_error(
         lock([path])
     assert "reachable" in (caught.value.hint or "")
     assert {found.name for found in tmp_path.glob("x.*")} == {"x.yaml"}
+
+
+def test_a_lock_that_another_tool_made_is_installed(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    path = _env_file(tmp_path, "apple", "pear")
+    other = tmp_path / "pylock.x.toml"
+    requirements = tmp_path / "wanted.in"
+    requirements.write_text("apple\npear\n")
+    uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
+    subprocess.run([*uv, "--default-index", index, "-o", other, requirements], check=True)
+    record = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path)).record
+    assert record.lock is not None
+    assert (record.lock.path, record.pinned) == ("pylock.x.toml", True)
+    assert [(p.name, p.version) for p in record.packages] == [("apple", "1.1"), ("pear", "1.0")]
+    lock([path], upgrade=True)
+    ours = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path)).record
+    assert ours.lock is not None
+    assert ours.lock.path == "x.requirements.lock"
+    assert ours.digest == record.digest, "the content counts"
+
+
+def test_a_lock_without_a_wheel_for_this_node_is_one_clear_error(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    wheel = make_wheel(wheels, "plum", "1.0", tag="cp311-cp311-win_amd64")
+    path = _env_file(tmp_path, "plum")
+    (tmp_path / "pylock.x.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "t"\n[[packages]]\nname = "plum"\nversion = "1.0"\n'
+        f'wheels = [{{ name = "{wheel.name}", hashes = {{ sha256 = "{sha256(wheel)[7:]}" }} }}]\n'
+    )
+    with pytest.raises(EnvironmentBuildError, match=r"plum==1\.0 has no wheels") as caught:
+        NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+    assert "Only wheels are installed" in (caught.value.hint or "")
