@@ -42,7 +42,8 @@ def parse_pylock(data: Mapping[str, Any], spec: PypiSpec, *, name: str) -> PypiL
 
     Raises:
         EnvironmentSpecError: It is none, it has a version that is not known here, or it holds a
-            package without an exact version, without wheels, or without their SHA-256.
+            package without an exact version, without the files it is installed from, or without
+            their SHA-256.
     """
     written = data.get("lock-version")
     if not isinstance(written, str) or written.partition(".")[0] != LOCK_VERSION:
@@ -52,7 +53,7 @@ def parse_pylock(data: Mapping[str, Any], spec: PypiSpec, *, name: str) -> PypiL
         raise _unusable(name, "it has no list `packages`")
     groups = _texts(data, "default-groups", name)
     environments = [_marker(one, (), name, "it") for one in _texts(data, "environments", name)]
-    found = [_package(one, groups, name) for one in packages]
+    found = [_package(one, groups, spec.sources, name) for one in packages]
     return PypiLock(
         spec=spec.digest,
         python=_python(data.get("requires-python"), spec.python, name),
@@ -79,7 +80,9 @@ def unmet(spec: PypiSpec, lock: PypiLock) -> str | None:
     return None
 
 
-def _package(data: Mapping[str, Any], groups: Sequence[str], name: str) -> LockedPackage:
+def _package(
+    data: Mapping[str, Any], groups: Sequence[str], sources: Sequence[str], name: str
+) -> LockedPackage:
     what, version, marker = data.get("name"), data.get("version"), data.get("marker")
     if not isinstance(what, str):
         raise _unusable(name, "it has a package without a name")
@@ -90,14 +93,16 @@ def _package(data: Mapping[str, Any], groups: Sequence[str], name: str) -> Locke
         Version(str(version))
     except InvalidVersion as exc:
         raise _unusable(name, f"{what} has no exact version: {version!r}") from exc
-    wheels = data.get("wheels") or []
-    if not wheels:
-        raise _unusable(name, f"{what} has no wheel")
+    built = canonicalize_name(what) in sources
+    files = data.get("sdist" if built else "wheels")
+    if not files:
+        raise _unusable(name, f"{what} has no {'source archive' if built else 'wheel'}")
     return LockedPackage(
         name=canonicalize_name(what),
         version=str(version),
         marker=None if marker is None else _marker(marker, groups, name, what),
-        digests=tuple(sorted(_digests(wheels, what, name))),
+        digests=tuple(sorted(_digests(files, what, name))),
+        source=built,
     )
 
 

@@ -68,7 +68,8 @@ class EnvironmentRecord(Record):
         digest: Identity: digest of the resolved content (interpreter, platform and the sorted
             packages with their file digests; for a container its manifest digest and platform),
             never of the lock file's text.
-        pinned: Another machine can resolve the digest to the same bytes. Never true for the host.
+        pinned: Another machine can resolve the digest to the same bytes. Never true for the host,
+            nor where a package was built from source.
         name: As in the spec.
         platform: Of wheels such as ``linux-x86_64``, of conda packages such as ``linux-64``, of
             images such as ``linux/amd64``.
@@ -81,6 +82,8 @@ class EnvironmentRecord(Record):
         image_id: What the engine calls the image: the digest of its configuration, or, with the
             containerd image store, of its manifest.
         engine: The container engine and its version.
+        built: Names of packages that were built from source on the node. Their digests are those of
+            the source archives; which files came out is in no lock.
     """
 
     digest: Digest
@@ -96,3 +99,4 @@ class EnvironmentRecord(Record):
     image: str | None = None
     image_id: str | None = None
     engine: str | None = None
+    built: tuple[str, ...] = ()

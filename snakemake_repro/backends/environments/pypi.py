@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -90,12 +90,13 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
         python,
         sysconfig.get_config_var("SOABI"),  # tells debug, free-threaded and musl builds apart
         place,
-        [[p.name, p.version, [str(d) for d in p.digests]] for p in packages],
+        [[p.name, p.version, list(p.content)] for p in packages],
     ]
+    built = tuple(package.name for package in packages if package.source)
     record = EnvironmentRecord(
         digest=digest_of(ENVIRONMENT_TAG, content),
         kind=EnvironmentKind.PYPI,
-        pinned=True,
+        pinned=not built,
         name=spec.name,
         platform=place,
         python=python,
@@ -105,6 +106,7 @@ def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage,
         packages=tuple(
             Package(name=p.name, version=p.version, digests=p.digests) for p in packages
         ),
+        built=built,
     )
     return record, packages
 
@@ -128,26 +130,43 @@ def build(prefix: Path, name: str, packages: tuple[LockedPackage, ...], *, lock:
         what=what,
         inherit=[lock],
     )
-    if packages:
-        sources = indexes(portable=False)
-        run_uv(
-            [
-                *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
-                *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
-                # A hard link would let a job that edits its environment edit uv's cache as well,
-                # and with it every environment built later. (A clone would not; uv falls back
-                # from it to other ways where the file system has none, and which ones depends on
-                # its version.)
-                *("--link-mode", "copy"),
-                "--compile-bytecode",
-                *sources.arguments,
-                *("-r", "-"),
-            ],
-            what=what,
-            text=requirement_lines(packages),
-            variables=sources.variables,
-            inherit=[lock],
-        )
+    packed = [package for package in packages if not package.source]
+    _install(prefix, packed, ["--only-binary", ":all:"], what=what, lock=lock)
+    # Isolated builds would take whatever the index has today. (uv keeps what it built, and does
+    # not ask what it was built with.)
+    build_here = ["--no-binary", ":all:", "--no-build-isolation", "--no-cache"]
+    source = [package for package in packages if package.source]
+    _install(prefix, source, build_here, what=what, lock=lock)
     major, minor = sys.version_info[:2]
     site = prefix / "lib" / f"python{major}.{minor}" / "site-packages"
     check_installed(site, name, packages)
+
+
+def _install(
+    prefix: Path,
+    packages: Sequence[LockedPackage],
+    options: Sequence[str],
+    *,
+    what: str,
+    lock: int,
+) -> None:
+    if not packages:
+        return
+    sources = indexes(portable=False)
+    run_uv(
+        [
+            *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
+            *("--require-hashes", "--no-deps", *options),
+            # A hard link would let a job that edits its environment edit uv's cache as well,
+            # and with it every environment built later. (A clone would not; uv falls back
+            # from it to other ways where the file system has none, and which ones depends on
+            # its version.)
+            *("--link-mode", "copy", "--compile-bytecode"),
+            *sources.arguments,
+            *("-r", "-"),
+        ],
+        what=what,
+        text=requirement_lines(packages),
+        variables=sources.variables,
+        inherit=[lock],
+    )

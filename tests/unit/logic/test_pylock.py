@@ -53,6 +53,15 @@ def test_it_holds_for_the_pythons_that_both_it_and_the_file_admit() -> None:
     assert not lock.admits("3.13.1")
 
 
+def test_of_a_package_that_may_be_built_the_source_archive_counts() -> None:
+    spec = _spec("six", "--no-binary six")
+    sdist = {"hashes": {"sha256": "c" * 64}}
+    [package] = parse_pylock(_data(_six(sdist=sdist)), spec, name="x").packages
+    assert (package.source, package.digests) == (True, (Digest("c" * 64),))
+    with pytest.raises(EnvironmentSpecError, match="six has no source archive"):
+        parse_pylock(_data(_six()), spec, name="x")
+
+
 @pytest.mark.parametrize(
     ("marker", "installed"),
     [
