@@ -91,6 +91,7 @@ ONLY_IN = {
         "snakemake_repro.backends.bubblewrap",
         "snakemake_repro.backends.conda_solver",
         "snakemake_repro.backends.environments.conda",
+        "snakemake_repro.backends.environments.interpreters",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
         "snakemake_repro.backends.tracing",

@@ -28,6 +28,7 @@ _PASSED = (
     "UV_NO_CACHE",
     "UV_NO_CONFIG",
     "UV_OFFLINE",
+    "UV_PYTHON_INSTALL_DIR",
     "UV_REQUEST_TIMEOUT",
     "UV_S3_",
     "UV_SYSTEM_CERTS",

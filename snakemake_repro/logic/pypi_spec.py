@@ -21,7 +21,7 @@ from snakemake_repro.records import Digest, Json
 SPEC_TAG = "PypiSpec/1"
 DEFAULT_PYTHON = ">=3.11,<3.14"
 PYTHONS = ("3.11", "3.12", "3.13")
-"""Interpreters that an environment may have: the one that runs us is used."""
+"""Interpreters that an environment may have: what Snakemake gives to scripts needs one of them."""
 
 _PATCHES = range(40)
 _CONDA_NAMES = ("python", "pip")
@@ -194,7 +194,7 @@ def _python(spec: str, name: str) -> str:
         raise EnvironmentSpecError(
             f"{name} asks for python {spec!r}: expected one that admits one of "
             f"{', '.join(PYTHONS)}",
-            hint="An environment has the interpreter that runs the jobs' node; "
+            hint="What Snakemake gives to scripts needs one of them; "
             f"write `python {DEFAULT_PYTHON}`.",
         )
     return ",".join(sorted(map(str, specifiers)))  # their own order is not promised
