@@ -99,8 +99,13 @@ ONLY_IN = {
         # it starts itself; and Snakemake raises `CalledProcessError` in the agent's forks
         "snakemake_repro.recorder",
         "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.scripts",
     ),
-    "snakemake": ("snakemake_repro.backends.snakemake_", "snakemake_repro.agent.calls"),
+    "snakemake": (
+        "snakemake_repro.backends.snakemake_",
+        "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.scripts",
+    ),
     "snakemake_interface_common": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_executor_plugins": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_logger_plugins": ("snakemake_logger_plugin_repro",),

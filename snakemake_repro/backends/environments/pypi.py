@@ -64,6 +64,11 @@ class PypiEnvironment:
         return str(interpreter(self._prefix))
 
     @property
+    def programs(self) -> str:
+        """Where it has its programs."""
+        return str(self._prefix / "bin")
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Its prefix, and where the interpreter behind it lives."""
         return (str(self._prefix), self._plan.python.base_prefix)
