@@ -94,7 +94,6 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             "neither shell nor script nor notebook nor wrapper": not (
                 job.is_shell or job.is_script or job.is_notebook or job.is_wrapper
             ),
-            "--edit-notebook": workflow.execution_settings.edit_notebook is not None,
             "shadow": job.is_shadow,
             "benchmark": bool(job.benchmark),
             "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
