@@ -190,8 +190,8 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
     tier: str = dataclasses.field(
         default="auto",
         metadata={
-            "help": "'auto' runs shell, script and wrapper rules directly and everything else in "
-            "a fork of Snakemake on the node; 'fork' runs everything in a fork.",
+            "help": "'auto' runs shell, script, notebook and wrapper rules directly and everything "
+            "else in a fork of Snakemake on the node; 'fork' runs everything in a fork.",
             "choices": TIERS,
             "env_var": False,
             "required": False,

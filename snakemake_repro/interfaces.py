@@ -39,6 +39,11 @@ class RealisedEnvironment(Protocol):
         ...
 
     @property
+    def programs(self) -> str | None:
+        """Directory of its programs, or ``None`` to use those that are found."""
+        ...
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Directories that it consists of, for a job that sees nothing else."""
         ...

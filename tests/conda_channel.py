@@ -101,7 +101,7 @@ class Package:
 def make_channel(channel: Path) -> Path:
     """Make the channel; return its directory."""
     packages = [_python(), *map(_greet, ("1.0", "2.0")), *map(_tool, ("1.0", "2.0"))]
-    packages += [_activated(), _linked(), _many()]
+    packages += [_activated(), _linked(), _many(), _rscript()]
     for name, version in (("python", PYTHON), ("tool", "2.0")):
         stub = Package(name=name, version=version, subdir=OTHER)
         stub.add(f"share/{name}", "of another platform\n")
@@ -231,6 +231,14 @@ def _greet(version: str) -> Package:
 def _tool(version: str) -> Package:
     package = Package(name="tool", version=version, subdir=_HERE, build="h0_0")
     package.add("bin/tool", f"#!/bin/sh\necho tool {version}\n", 0o755)
+    return package
+
+
+def _rscript() -> Package:
+    """Return an R that says that it is the environment's; it is the system's."""
+    package = Package(name="rscript", version="1.0", subdir=_HERE, build="h0_0")
+    script = '#!/bin/sh\nR_OF=environment exec /usr/bin/Rscript "$@"\n'
+    package.add("bin/Rscript", script, 0o755)
     return package
 
 

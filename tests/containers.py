@@ -16,6 +16,7 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from servers import free_port
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.uv import run_uv
 
+_SHEBANG = re.compile(rb"\A#!/\S+/python\S*")
 _MTIME = 1_700_000_000
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _SKIPPED = (
@@ -41,6 +43,7 @@ _SKIPPED = (
     "usr/share/locale",
     "usr/share/info",
     "usr/share/lintian",
+    "usr/share/icu",
 )
 PYTHON = "3.11"
 """Of the images that have one."""
@@ -53,6 +56,25 @@ _PACKAGES = {
     "busybox": ("busybox-static", "bash-static"),
     "python": _PYTHON_PACKAGES,
     "wheels": (*_PYTHON_PACKAGES, "libgcc-s1", "libstdc++6", "libgomp1"),
+    "r": (
+        *("busybox-static", "bash-static", "libc6", "r-base-core", "libblas3", "liblapack3"),
+        *("libgfortran5", "libquadmath0", "libgomp1", "libgcc-s1", "libstdc++6", "libicu72"),
+        *("libpcre2-8-0", "liblzma5", "libbz2-1.0", "zlib1g", "libreadline8", "libtinfo6"),
+        *("libtirpc3", "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libcom-err2"),
+        *("libkrb5support0", "libkeyutils1"),
+    ),
+}
+_LIBRARIES = "usr/lib/x86_64-linux-gnu"
+_LINKS = {
+    "busybox": {},
+    "python": {"usr/bin/python": f"python{PYTHON}"},
+    "wheels": {"usr/bin/python": f"python{PYTHON}"},
+    # what Debian makes when it installs them
+    "r": {
+        f"{_LIBRARIES}/libblas.so.3": "blas/libblas.so.3",
+        f"{_LIBRARIES}/liblapack.so.3": "lapack/liblapack.so.3",
+        "usr/lib/R/etc/Renviron": "Renviron.ucf",
+    },
 }
 _APPLETS = [
     "awk",
@@ -134,10 +156,10 @@ def digest(content: bytes) -> str:
 def make_image(
     kind: str, *, label: str = "", architecture: str = "amd64", locks: tuple[Path, ...] = ()
 ) -> Image:
-    """Make an image of busybox and bash, or of these and Python.
+    """Make an image of busybox and bash, or of these and a language.
 
     Args:
-        kind: ``busybox``, ``python``, or ``wheels``, whose Python can run compiled packages.
+        kind: ``busybox``, ``python``, ``wheels``, whose Python can run compiled packages, or ``r``.
         label: Stands in ``/etc/label`` and in the variable ``LABEL``, and makes images differ.
         architecture: What the image says it is for.
         locks: Requirements with hashes that its Python is to have.
@@ -147,7 +169,10 @@ def make_image(
         "architecture": architecture,
         "os": "linux",
         "created": "2023-11-14T22:13:20Z",
-        "config": {"Env": ["PATH=/usr/bin:/usr/sbin", f"LABEL={label}"], "Cmd": ["/bin/bash"]},
+        "config": {
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/usr/sbin", f"LABEL={label}"],
+            "Cmd": ["/bin/bash"],
+        },
         "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
     }
     return Image(layers=layers, config=json.dumps(config, sort_keys=True).encode())
@@ -344,8 +369,8 @@ def _layer(kind: str, label: str) -> bytes:
     for applet in _APPLETS:
         _put(entries, _link(f"usr/bin/{applet}", "busybox"))
     _put(entries, _link("usr/bin/bash", "bash-static"))
-    if kind != "busybox":
-        _put(entries, _link("usr/bin/python", f"python{PYTHON}"))
+    for name, target in _LINKS[kind].items():
+        _put(entries, _link(name, target))
     for name, text in (
         ("etc/label", f"{label}\n"),
         ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
@@ -382,12 +407,13 @@ def _wheels(locks: Iterable[Path]) -> bytes:
             variables=sources.variables,
         )
         for path in Path(directory).rglob("*"):
-            name = f"usr/local/lib/python{PYTHON}/dist-packages/{path.relative_to(directory)}"
+            inner, place = path.relative_to(directory), f"lib/python{PYTHON}/dist-packages/"
+            name = f"usr/local/{'' if inner.parts[0] == 'bin' else place}{inner}"
             if path.is_dir():
                 _put(entries, _directory(name, 0o755))
             else:
                 info = tarfile.TarInfo(name)
-                content = path.read_bytes()
+                content = _SHEBANG.sub(b"#!/usr/bin/python", path.read_bytes())
                 info.size, info.mode = len(content), 0o755 if os.access(path, os.X_OK) else 0o644
                 _put(entries, info, content)
     return _tar(entries)

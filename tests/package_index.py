@@ -1,4 +1,4 @@
-"""A package index on loopback with wheels made on the spot."""
+"""A package index on loopback with wheels and source archives made on the spot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import contextlib
 import hashlib
 import http.server
+import io
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -40,15 +42,56 @@ def make_wheel(
     return wheel
 
 
+_BACKEND = """
+import base64, hashlib, zipfile
+{needs}
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    wheel, info = "{name}-{version}-py3-none-any.whl", "{name}-{version}.dist-info"
+    contents = {{
+        "{name}.py": "built = True\\n",
+        info + "/METADATA": "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n",
+        info + "/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }}
+    rows = []
+    with zipfile.ZipFile(f"{{out}}/{{wheel}}", "w") as archive:
+        for path, text in contents.items():
+            archive.writestr(path, text)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+            rows.append(f"{{path}},sha256={{digest.rstrip(b'=').decode()}},{{len(text)}}")
+        archive.writestr(info + "/RECORD", "\\n".join([*rows, info + "/RECORD,,", ""]))
+    return wheel
+"""
+
+
+def make_sdist(folder: Path, name: str, version: str, *, needs: str | None = None) -> Path:
+    """Make a source archive of one module; to build it another package may have to be there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    requires = [needs] if needs else []
+    imported = f"import {needs}" if needs else ""
+    contents = {
+        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": f"[build-system]\nrequires = {requires}\n"
+        'build-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, version=version, needs=imported),
+    }
+    sdist = folder / f"{name}-{version}.tar.gz"
+    with tarfile.open(sdist, "w:gz") as archive:
+        for path, text in contents.items():
+            entry = tarfile.TarInfo(f"{name}-{version}/{path}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return sdist
+
+
 def sha256(path: Path) -> str:
     """Return a file's digest as locks have it."""
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def write_simple_pages(folder: Path) -> Path:
-    """Write the pages of a simple index for the wheels in a folder; return its root."""
+    """Write the pages of a simple index for the packages in a folder; return its root."""
     root = folder / "simple"
-    for project in {_project(wheel) for wheel in folder.glob("*.whl")}:
+    for project in {_project(file) for file in _files(folder)}:
         page = root / project / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(_page(folder, project, "../../"))
@@ -57,7 +100,7 @@ def write_simple_pages(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def serve_index(folder: Path, *, credentials: str | None = None) -> Iterator[str]:
-    """Serve the wheels in a folder as a simple index; yield its URL, without credentials."""
+    """Serve the packages in a folder as a simple index; yield its URL, without credentials."""
     expected = f"Basic {base64.b64encode((credentials or '').encode()).decode()}"
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -97,15 +140,19 @@ def serve_index(folder: Path, *, credentials: str | None = None) -> Iterator[str
 
 
 def _page(folder: Path, project: str, prefix: str) -> str:
-    wheels = [wheel for wheel in sorted(folder.glob("*.whl")) if _project(wheel) == project]
+    files = [file for file in _files(folder) if _project(file) == project]
     return "".join(
-        f'<a href="{prefix}{wheel.name}#{sha256(wheel).replace(":", "=")}">{wheel.name}</a><br>\n'
-        for wheel in wheels
+        f'<a href="{prefix}{file.name}#{sha256(file).replace(":", "=")}">{file.name}</a><br>\n'
+        for file in files
     )
 
 
-def _project(wheel: Path) -> str:
-    return wheel.name.partition("-")[0].replace("_", "-").lower()
+def _files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.whl"), *folder.glob("*.tar.gz")])
+
+
+def _project(file: Path) -> str:
+    return file.name.partition("-")[0].replace("_", "-").lower()
 
 
 def _recorded(text: str) -> str:

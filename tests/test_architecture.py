@@ -92,6 +92,7 @@ ONLY_IN = {
         "snakemake_repro.backends.bubblewrap",
         "snakemake_repro.backends.conda_solver",
         "snakemake_repro.backends.environments.conda",
+        "snakemake_repro.backends.environments.interpreters",
         "snakemake_repro.backends.foreground",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
@@ -100,8 +101,13 @@ ONLY_IN = {
         # it starts itself; and Snakemake raises `CalledProcessError` in the agent's forks
         "snakemake_repro.recorder",
         "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.scripts",
     ),
-    "snakemake": ("snakemake_repro.backends.snakemake_", "snakemake_repro.agent.calls"),
+    "snakemake": (
+        "snakemake_repro.backends.snakemake_",
+        "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.scripts",
+    ),
     "snakemake_interface_common": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_executor_plugins": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_logger_plugins": ("snakemake_logger_plugin_repro",),

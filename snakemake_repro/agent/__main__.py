@@ -98,9 +98,7 @@ class _Agent:
             gc.collect()
             gc.freeze()  # keeps forked children from copying what they only read
         return processtree.spawn(
-            lambda: calls.run(
-                command, request.get("python"), request.get("search_path"), request.get("plan")
-            ),
+            lambda: calls.run(request),
             cwd=cwd,
             env=env,
             log_fd=log_fd,

@@ -1,4 +1,4 @@
-"""Jobs that are Snakemake's own code: a script or wrapper call, or Snakemake itself in a fork.
+"""Jobs that are Snakemake's own code: a script, notebook or wrapper, or itself in a fork.
 
 The call is the very function that Snakemake's local executor reaches through the rule's compiled
 body, with the same arguments; only the Snakefile is not parsed again.
@@ -6,15 +6,13 @@ body, with the same arguments; only the Snakefile is not parsed again.
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import subprocess
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
+from snakemake_repro.agent import scripts
 from snakemake_repro.logic import plain
 
 _SIGNAL_BASE = 128
@@ -25,6 +23,7 @@ def preload() -> bool:
     if "snakemake.cli" in sys.modules:
         return False
     import snakemake.cli
+    import snakemake.notebook
     import snakemake.script
     import snakemake.wrapper
 
@@ -33,19 +32,23 @@ def preload() -> bool:
     return True
 
 
-def run(
-    command: dict[str, Any], python: str | None, search_path: str | None, plan: str | None
-) -> int:
-    """Run a job in this forked process, or plan a call; return its exit code."""
-    if python is not None:
-        _use_python(python, search_path)
-    if plan is not None:
-        _only_plan(plan)
+def run(request: dict[str, Any]) -> int:
+    """Run the job of a request in this forked process, or plan a call; return its exit code."""
+    command = request["command"]
+    if request["python"] is not None:
+        scripts.use_python(request["python"], request["search_path"])
+    if request["plan"] is not None:
+        scripts.only_plan(request["plan"], ask=request["programs"] is None)
+    if request["programs"] is not None:
+        scripts.use_programs(request["programs"])
     try:
         if command["kind"] == "call":
             _call(command["call"])
             return 0
         return _snakemake(command["argv"])
+    except scripts.MissingInterpreterError as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 - into the job's log
+        return scripts.NOT_FOUND
     except subprocess.CalledProcessError as exc:
         # what the program itself printed is above; a traceback of Snakemake adds nothing
         code = exc.returncode
@@ -56,46 +59,6 @@ def run(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-
-
-def _use_python(python: str, search_path: str | None) -> None:
-    """Make Python scripts run in a pinned environment's interpreter.
-
-    Snakemake starts scripts with ``sys.executable`` and appends its own site-packages to their
-    search path; the latter would let packages of the host fill gaps in the environment.
-    """
-    import snakemake.script
-
-    sys.executable = shlex.quote(python)
-    if search_path is not None:
-        snakemake.script.get_snakemake_searchpaths = lambda: [search_path]
-
-
-def _only_plan(path: str) -> None:
-    """Make a call write a file with what it would run: the script is to run elsewhere.
-
-    The file is JSON: ``text`` for a shell, the ``shell``, the ``script`` with its preamble, which
-    stays where Snakemake put it, and its ``source``.
-    """
-    import snakemake.script
-    from snakemake.shell import shell
-    from snakemake.utils import format as format_command
-
-    def write(script: Any, cmd: str, **fields: Any) -> None:
-        executable = script.resources.get("shell_exec") or shell.get_executable() or "sh"
-        prefix = shell._get_process_prefix(executable)  # noqa: SLF001 - what shell() itself does
-        text = format_command(cmd, **fields)
-        found = {
-            "text": f"{prefix} {text} {shell._process_suffix}".strip(),  # noqa: SLF001
-            "shell": Path(executable).name,
-            "script": str(fields["fname"]),
-            "source": str(script.local_path if script.is_local else script.cache_path),
-        }
-        Path(path).write_text(json.dumps(found), encoding="utf-8")
-
-    snakemake.script.ScriptBase._execute_cmd = write  # noqa: SLF001
-    # it would say that the script is not removed, which is done after the job
-    snakemake.script.logger.setLevel("ERROR")
 
 
 def _call(call: dict[str, Any]) -> None:
@@ -135,10 +98,15 @@ def _call(call: dict[str, Any]) -> None:
         from snakemake.script import script
 
         script(call["path"], call["basedir"], **arguments, runtime_paths=[])
+    elif call["function"] == "notebook":
+        from snakemake.notebook import notebook
+
+        # the last parameter is named local_storage_prefix and used as runtime_paths
+        notebook(call["path"], call["basedir"], **arguments, edit=None, local_storage_prefix=[])
     else:
         from snakemake.wrapper import wrapper
 
-        # the last parameter is named local_storage_prefix and used as runtime_paths
+        # likewise
         wrapper(call["path"], **arguments, prefix=call["prefix"], local_storage_prefix=[])
 
 

@@ -57,11 +57,13 @@ class Agent:
         log: Path,
         python: str | None = None,
         search_path: Path | None = None,
+        programs: str | None = None,
         plan: Path | None = None,
     ) -> Ended:
         """Run a job to its end.
 
-        With ``plan``, a call only writes into that file what it would run (``agent.calls``).
+        With ``plan``, a call only writes into that file what it would run (``agent.scripts``).
+        With ``programs``, it takes what runs its script from that directory or not at all.
         A ``KeyboardInterrupt`` (how Ray cancels a task) ends the job's process tree first.
 
         Raises:
@@ -76,6 +78,7 @@ class Agent:
             "log": str(log),
             "python": python,
             "search_path": None if search_path is None else str(search_path),
+            "programs": programs,
             "plan": None if plan is None else str(plan),
         }
         self._send(request)

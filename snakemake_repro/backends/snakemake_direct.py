@@ -113,8 +113,8 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
     }
     if rule is not None:
         reasons |= {
-            "neither shell nor script nor wrapper": not (
-                job.is_shell or job.is_script or job.is_wrapper
+            "neither shell nor script nor notebook nor wrapper": not (
+                job.is_shell or job.is_script or job.is_notebook or job.is_wrapper
             ),
             "shadow": job.is_shadow,
             "benchmark": bool(job.benchmark),

@@ -1,8 +1,8 @@
 """Snakemake's jobs -> our tasks: which tier may run a job, and the plain data it needs there.
 
-The direct tier runs what it can reproduce exactly: shell, script and wrapper rules whose values
-are plain data. Everything else, and every surprise, takes the fork tier, where Snakemake itself
-executes the job: falling back is always right, a subtly different result never is.
+The direct tier runs what it can reproduce exactly: shell, script, notebook and wrapper rules whose
+values are plain data. Everything else, and every surprise, takes the fork tier, where Snakemake
+itself executes the job: falling back is always right, a subtly different result never is.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class Translator:
             raise EnvironmentSpecError(
                 f"{name} asks for the container {environment.name} and for what this version runs "
                 f"on the host only: {exc}",
-                hint="In containers it runs shell, script and wrapper rules. "
+                hint="In containers it runs shell, script, notebook and wrapper rules. "
                 "`--ray-environments host` runs all rules on the host (recorded as unpinned).",
             ) from exc
         if _contained(environment) and command.executable:
@@ -300,8 +300,8 @@ class Translator:
             name: "" if name == "tmpdir" else value for name, value in job.resources.items()
         }
         call: dict[str, Json] = {
-            "function": "script" if job.is_script else "wrapper",
-            "path": str(rule.script if job.is_script else rule.wrapper),
+            "function": kind_of(job),
+            "path": str(rule.script or rule.notebook or rule.wrapper),
             "basedir": rule.basedir.get_path_or_uri(secret_free=True),
             "prefix": workflow.workflow_settings.wrapper_prefix,
             "input": named(job.input._plainstrings()),  # noqa: SLF001

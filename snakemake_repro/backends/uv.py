@@ -28,6 +28,7 @@ _PASSED = (
     "UV_NO_CACHE",
     "UV_NO_CONFIG",
     "UV_OFFLINE",
+    "UV_PYTHON_INSTALL_DIR",
     "UV_REQUEST_TIMEOUT",
     "UV_S3_",
     "UV_SYSTEM_CERTS",
@@ -104,10 +105,16 @@ def _advice(stderr: str) -> str:
             "The file is not the one that was locked; do not trust it. "
             "If the index is right, `repro lock` makes a new lock."
         )
+    if "failed to build" in said:
+        return (
+            "A node builds a package with what is in the environment and with its own compilers: "
+            "what the build needs must be in the `pip:` list, too."
+        )
     if "no wheels" in said or "no usable wheels" in said or "only-binary" in said:
         return (
             "Only wheels are installed, nothing is compiled on a node: another version may have "
-            "one for this Python and platform."
+            "one for this Python and platform. `--no-binary NAME` in the `pip:` list of the "
+            "environment file lets nodes build that package."
         )
     if "no solution found" in said or "not found in the" in said:
         return "Does the package index have these versions for this Python?"

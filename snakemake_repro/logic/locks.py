@@ -21,8 +21,7 @@ def lock_digest(spec: EnvironmentSpec) -> Digest:
 def _content(spec: EnvironmentSpec) -> Json:
     if spec.kind is EnvironmentKind.PYPI and spec.lock_text is not None:
         lock = parse_lock(spec.lock_text, name=spec.name)
-        packages = [
-            [package.pin, *(str(digest) for digest in package.digests)] for package in lock.packages
-        ]
-        return [lock.python, sorted(packages)]
+        packages = [[package.pin, *package.content] for package in lock.packages]
+        limits = [lock.python] if lock.environments is None else [lock.python, lock.environments]
+        return [*limits, sorted(packages)]
     return spec.lock_text

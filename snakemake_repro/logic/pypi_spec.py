@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import InvalidName, canonicalize_name
 
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic.canonical import digest_of
@@ -20,11 +21,12 @@ from snakemake_repro.records import Digest, Json
 SPEC_TAG = "PypiSpec/1"
 DEFAULT_PYTHON = ">=3.11,<3.14"
 PYTHONS = ("3.11", "3.12", "3.13")
-"""Interpreters that an environment may have: the one that runs us is used."""
+"""Interpreters that an environment may have: what Snakemake gives to scripts needs one of them."""
 
 _PATCHES = range(40)
 _CONDA_NAMES = ("python", "pip")
 _CONDA_SPEC = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)\s*(?P<spec>[<>=!~*].*|\d.*)?")
+_NO_BINARY = re.compile(r"\s*--no-binary(\s+|=)")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _EXAMPLE = "`dependencies: [python, pip, {pip: [tabulate ==0.9.0]}]` is a small one."
 
@@ -36,15 +38,18 @@ class PypiSpec:
     Attributes:
         python: Version specifiers of the interpreter.
         requirements: Requirement lines as written, sorted.
+        sources: Packages that a node is to build from their source archives (``--no-binary``).
     """
 
     python: str
     requirements: tuple[str, ...]
+    sources: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
         """Identity of the request; comments and order do not count."""
-        return digest_of(SPEC_TAG, [self.python, list(self.requirements)])
+        built = [list(self.sources)] if self.sources else []
+        return digest_of(SPEC_TAG, [self.python, list(self.requirements), *built])
 
     @property
     def oldest_python(self) -> str:
@@ -77,8 +82,13 @@ def parse_spec(data: Json, *, name: str) -> PypiSpec:
         match = _CONDA_SPEC.fullmatch(entry.strip())
         if match and match["name"].lower() == "python" and match["spec"]:
             python = _python(match["spec"], name)
-    requirements = tuple(sorted(pip_requirements(lists, name=name)))
-    return PypiSpec(python=python, requirements=requirements)
+    options = [entry for entry in lists if _is_no_binary(entry)]
+    wanted = [entry for entry in lists if entry not in options]
+    return PypiSpec(
+        python=python,
+        requirements=tuple(sorted(pip_requirements(wanted, name=name))),
+        sources=tuple(sorted(set(_sources(options, name)))),
+    )
 
 
 def split_dependencies(data: Json, *, name: str) -> tuple[list[Json], list[Json]]:
@@ -116,7 +126,7 @@ def pip_requirements(entries: Sequence[Json], *, name: str) -> Iterator[str]:
         except InvalidRequirement as exc:
             raise EnvironmentSpecError(
                 f"{name} has the pip requirement {entry!r}: expected a package and versions",
-                hint="Options, paths and other files (-r, -e) cannot be locked.",
+                hint="Paths, other files (-r, -e) and options but --no-binary cannot be locked.",
             ) from exc
         if requirement.url is not None:
             raise EnvironmentSpecError(
@@ -124,6 +134,24 @@ def pip_requirements(entries: Sequence[Json], *, name: str) -> Iterator[str]:
                 hint="Name a version from a package index.",
             )
         yield str(line)
+
+
+def _is_no_binary(entry: Json) -> bool:
+    return isinstance(entry, str) and _NO_BINARY.match(entry) is not None
+
+
+def _sources(options: Iterable[str], name: str) -> Iterator[str]:
+    """Yield the packages that pip's option allows to be built, normalised."""
+    for option in options:
+        line = _COMMENT.sub("", option).strip()
+        for package in _NO_BINARY.sub("", line).split(","):
+            try:
+                yield canonicalize_name(package.strip(), validate=True)
+            except InvalidName as exc:
+                raise EnvironmentSpecError(
+                    f"{name} has {line!r} in its `pip:` list: expected names of packages",
+                    hint="Only packages that are named are built from source: `--no-binary NAME`.",
+                ) from exc
 
 
 def _is_pip(entry: Json) -> bool:
@@ -166,7 +194,7 @@ def _python(spec: str, name: str) -> str:
         raise EnvironmentSpecError(
             f"{name} asks for python {spec!r}: expected one that admits one of "
             f"{', '.join(PYTHONS)}",
-            hint="An environment has the interpreter that runs the jobs' node; "
+            hint="What Snakemake gives to scripts needs one of them; "
             f"write `python {DEFAULT_PYTHON}`.",
         )
     return ",".join(sorted(map(str, specifiers)))  # their own order is not promised

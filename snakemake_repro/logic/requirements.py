@@ -22,10 +22,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from snakemake_repro.errors import EnvironmentSpecError, RecordError
-from snakemake_repro.records import Digest
+from snakemake_repro.records import Digest, Json
 
 LOCK_FORMAT = 1
 
+_SOURCE = "source"
+_NO_BINARY = "--no-binary "
 _HEADER = re.compile(r"# (?P<key>[a-z-]+): (?P<value>.+)")
 _HASH = re.compile(r"--hash=(?P<digest>sha256:[0-9a-f]{64})")
 _BEFORE_HASH = re.compile(r"\s+(?=--hash=)")
@@ -43,12 +45,20 @@ class LockedPackage:
     Attributes:
         marker: Environment marker (PEP 508) under which it applies, or ``None``.
         digests: SHA-256 of every file that may be installed for it.
+        source: A node builds it from its source archive.
     """
 
     name: str
     version: str
     marker: str | None
     digests: tuple[Digest, ...]
+    source: bool = False
+
+    @property
+    def content(self) -> tuple[Json, ...]:
+        """What tells it from another: a build is not what was packed elsewhere."""
+        built = (_SOURCE,) if self.source else ()
+        return (*map(str, self.digests), *built)
 
     @property
     def pin(self) -> str:
@@ -67,11 +77,13 @@ class PypiLock:
     Attributes:
         spec: Digest of the spec it was made from.
         python: Interpreters it is good for, as version specifiers.
+        environments: Marker of the environments that it is good for; ``None`` for all.
     """
 
     spec: Digest
     python: str
     packages: tuple[LockedPackage, ...]
+    environments: str | None = None
 
     def admits(self, python: str) -> bool:
         """Tell whether it is good for an interpreter of this version."""
@@ -83,6 +95,8 @@ class PypiLock:
             f"# repro-lock: {LOCK_FORMAT}",
             f"# spec: {self.spec}",
             f"# python: {self.python}",
+            *([f"# environments: {self.environments}"] if self.environments else []),
+            *sorted({f"{_NO_BINARY}{package.name}" for package in self.packages if package.source}),
         ]
         for package in self.packages:
             hashes = [f"    --hash={digest}" for digest in package.digests]
@@ -96,8 +110,11 @@ def applicable(
     """Return the packages whose markers hold in a marker environment, sorted by name.
 
     Raises:
-        EnvironmentSpecError: A marker cannot be decided, or two versions of a package apply.
+        EnvironmentSpecError: A marker cannot be decided, two versions of a package apply, or the
+            lock is for other environments.
     """
+    if lock.environments and not Marker(lock.environments).evaluate(dict(environment)):
+        raise _unusable(name, f"it is for {lock.environments}, which does not hold on this node")
     chosen: dict[str, LockedPackage] = {}
     for package in sorted(lock.packages, key=lambda package: package.name):
         try:
@@ -142,9 +159,17 @@ def parse_lock(text: str, *, name: str) -> PypiLock:
     try:
         SpecifierSet(header["python"])
         spec = Digest.parse(header["spec"])
-    except (InvalidSpecifier, RecordError) as exc:
+        environments = header.get("environments")
+        if environments is not None:
+            Marker(environments)
+    except (InvalidSpecifier, InvalidMarker, RecordError) as exc:
         raise _unusable(name, f"its header is damaged ({exc})") from exc
-    return PypiLock(spec=spec, python=header["python"], packages=_packages(text, name))
+    return PypiLock(
+        spec=spec,
+        python=header["python"],
+        packages=_packages(text, name),
+        environments=environments,
+    )
 
 
 def parse_compiled(text: str, *, name: str) -> tuple[LockedPackage, ...]:
@@ -177,10 +202,21 @@ def moved(
     )
 
 
+def built_from_source(
+    packages: Iterable[LockedPackage], sources: Sequence[str]
+) -> tuple[LockedPackage, ...]:
+    """Return packages of which those with these names are built on a node."""
+    return tuple(dataclasses.replace(p, source=p.name in sources) for p in packages)
+
+
 def _packages(text: str, name: str) -> tuple[LockedPackage, ...]:
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
-    return tuple(_package(line.strip(), name) for line in joined.splitlines() if line.strip())
+    entries = [line.strip() for line in joined.splitlines() if line.strip()]
+    options = [line for line in entries if line.startswith(_NO_BINARY)]
+    sources = [canonicalize_name(line.removeprefix(_NO_BINARY).strip()) for line in options]
+    found = [_package(line, name) for line in entries if line not in options]
+    return built_from_source(found, sources)
 
 
 def _package(line: str, name: str) -> LockedPackage:

@@ -199,6 +199,7 @@ class _Node:
                 scratch=scratch,
                 python=python,
                 search_path=None if python is None else script_search_path(place.store),
+                programs=place.environment.programs,
             )
 
     def _start(self, task: Task, place: Place, plan: Plan | None, where: Surroundings) -> Ended:
@@ -235,6 +236,7 @@ class _Node:
             log=log,
             python=place.environment.python if pinned else None,
             search_path=script_search_path(place.store) if pinned else None,
+            programs=place.environment.programs,
         )
 
     def _variables(

@@ -10,8 +10,15 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from snakemake_repro.backends.environments.conda_lockfile import read_conda_lock
-from snakemake_repro.backends.environments.lockfile import lock_of, read_spec, used_lock
+from snakemake_repro.backends.environments.lockfile import (
+    UnlockedError,
+    lock_of,
+    read_spec,
+    require_met,
+    used_lock,
+)
 from snakemake_repro.backends.environments.lockio import read_lock, write_lock
+from snakemake_repro.backends.environments.pylockfile import read_pylock
 from snakemake_repro.errors import NotFoundError
 from snakemake_repro.logic.conda_spec import CondaSpec, check_platforms
 from snakemake_repro.logic.pypi_spec import PypiSpec
@@ -92,7 +99,7 @@ def lock(
     asked = [_asked(file) for file in dict.fromkeys(files)]
     _require_locked(upgrade_packages, asked, lockers)
     moving = upgrade or upgrade_packages or more
-    found: dict[Path, Locked] = {} if moving else dict(_locked_elsewhere(asked))
+    found: dict[Path, Locked] = {} if moving else dict(_locked_elsewhere(asked, check=check))
     for kind, locker in lockers.items():
         mine = [one for one in asked if isinstance(one[2], kind) and one[0] not in found]
         if check:
@@ -108,13 +115,29 @@ def _asked(source: Path) -> _Asked:
     return source, path, spec, read_lock(path)
 
 
-def _locked_elsewhere(asked: Sequence[_Asked]) -> Iterator[tuple[Path, Locked]]:
+def _locked_elsewhere(asked: Sequence[_Asked], *, check: bool) -> Iterator[tuple[Path, Locked]]:
     """Yield the environment files for which the lock of another tool counts."""
     for source, own, spec, _ in asked:
         path = used_lock(source, spec)
         if path != own:
-            read_conda_lock(read_lock(path) or b"", name=str(path))
-            yield source, Locked(source=source, lock=path, state=LockState.UNCHANGED)
+            state = _state_elsewhere(source, path, spec, check=check)
+            yield source, Locked(source=source, lock=path, state=state)
+
+
+def _state_elsewhere(
+    source: Path, path: Path, spec: PypiSpec | CondaSpec, *, check: bool
+) -> LockState:
+    content = read_lock(path) or b""
+    if isinstance(spec, CondaSpec):
+        read_conda_lock(content, name=str(path))
+        return LockState.UNCHANGED
+    try:
+        require_met(spec, read_pylock(content, spec, name=str(path)), path, name=str(source))
+    except UnlockedError:
+        if not check:
+            raise
+        return LockState.STALE
+    return LockState.UNCHANGED
 
 
 def _checked(asked: _Asked, locker: Locker) -> Locked:

@@ -16,6 +16,7 @@ from snakemake_repro.logic.requirements import (
     LockedPackage,
     NewerLockError,
     PypiLock,
+    built_from_source,
     moved,
     parse_compiled,
     parse_lock,
@@ -49,6 +50,7 @@ class PypiLocker:
             wanted: Environment files, what they ask for, and what stands in their locks' place.
 
         Raises:
+            EnvironmentSpecError: A package that is to be built is none of what is asked for.
             EnvironmentBuildError: There is no solution, or the package index cannot be reached.
         """
         for source, spec, content in wanted:
@@ -82,6 +84,7 @@ class PypiLocker:
                 *("--universal", "--python-version", spec.oldest_python, "--generate-hashes"),
                 *("--no-header", "--no-annotate", "--only-binary", ":all:"),
                 *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable),
+                *(option for built in spec.sources for option in ("--no-binary", built)),
                 *sources.arguments,
                 *(["--upgrade"] if self._upgrade else []),
             ]
@@ -93,7 +96,13 @@ class PypiLocker:
                 variables={**choices(), **sources.variables},
             )
             text = result.read_text(encoding="utf-8")
-            return parse_compiled(text, name=lock_path(Path(name)).name)
+        found = parse_compiled(text, name=lock_path(Path(name)).name)
+        if idle := sorted(set(spec.sources) - {package.name for package in found}):
+            raise EnvironmentSpecError(
+                f"{name} has `--no-binary {','.join(idle)}`, and nothing it asks for needs that",
+                hint="Is the name right? Else take the line out.",
+            )
+        return built_from_source(found, spec.sources)
 
 
 def _known(content: bytes | None, name: str) -> tuple[PypiLock | None, tuple[LockedPackage, ...]]:

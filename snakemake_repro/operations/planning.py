@@ -1,4 +1,4 @@
-"""Scripts and wrappers as commands for a shell, to be run where Snakemake is not."""
+"""Scripts, notebooks and wrappers as commands for a shell, to be run where Snakemake is not."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def plan_call(
     scratch: Path,
     python: str | None,
     search_path: Path | None,
+    programs: str | None = None,
 ) -> Plan | Ended:
     """Let Snakemake write the script with its preamble, and say how it would start it.
 
@@ -53,6 +54,7 @@ def plan_call(
         scratch: Directory for what it answers.
         python: The interpreter that Python scripts are to run in; ``None`` for Snakemake's.
         search_path: Where it is to find Snakemake's modules, likewise.
+        programs: Directory with what other scripts are to run in, likewise.
     """
     command, path = task.command, scratch / "plan.json"
     assert isinstance(command.call, dict)
@@ -63,6 +65,7 @@ def plan_call(
         log=Path(task.workdir, task.log),
         python=python,
         search_path=search_path,
+        programs=programs,
         plan=path,
     )
     if ended.status:

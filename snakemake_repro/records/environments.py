@@ -69,7 +69,8 @@ class EnvironmentRecord(Record):
             packages with their file digests; for a container its platform and manifest digest, or
             the id of an image that was built from a Dockerfile), never of the lock file's text.
         pinned: Another machine can resolve the digest to the same bytes. Never true for the host,
-            nor for an image that was built and not pushed to a registry.
+            nor for an image that was built and not pushed to a registry, nor where a package was
+            built from source.
         name: As in the spec.
         platform: Of wheels such as ``linux-x86_64``, of conda packages such as ``linux-64``, of
             images such as ``linux/amd64``.
@@ -83,6 +84,8 @@ class EnvironmentRecord(Record):
         image_id: What the engine calls the image: the digest of its configuration, or, with the
             containerd image store, of its manifest.
         engine: The container engine and its version.
+        built: Names of packages that were built from source on the node. Their digests are those of
+            the source archives; which files came out is in no lock.
     """
 
     digest: Digest
@@ -98,3 +101,4 @@ class EnvironmentRecord(Record):
     image: str | None = None
     image_id: str | None = None
     engine: str | None = None
+    built: tuple[str, ...] = ()

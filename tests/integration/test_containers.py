@@ -309,7 +309,7 @@ def test_an_image_for_another_platform_is_refused(shared: Workspace, registry: R
     [
         (["benchmark: 'b.txt'", "shell: 'touch {output}'"], "benchmark"),
         (["shadow: 'minimal'", "shell: 'touch {output}'"], "shadow"),
-        (["cwl: 'tool.cwl'"], "neither shell nor script nor wrapper"),
+        (["cwl: 'tool.cwl'"], "neither shell nor script nor notebook nor wrapper"),
         (["group: 'g'", "shell: 'touch {output}'"], "a group"),
     ],
     ids=["benchmark", "shadow", "cwl", "group"],

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from package_index import make_wheel, serve_index, sha256, write_simple_pages
+from package_index import make_sdist, make_wheel, serve_index, sha256, write_simple_pages
 
 from snakemake_repro.backends.environments.lockfile import lock_path, resolve_spec
 from snakemake_repro.backends.environments.store import NodeEnvironments
-from snakemake_repro.errors import EnvironmentBuildError
+from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.requirements import LockedPackage, parse_lock
 from snakemake_repro.operations.lock import LockState, lock
 
@@ -244,3 +244,96 @@ def test_an_index_that_nobody_answers_for_is_one_clear_error(
         lock([path])
     assert "reachable" in (caught.value.hint or "")
     assert {found.name for found in tmp_path.glob("x.*")} == {"x.yaml"}
+
+
+def test_a_lock_that_another_tool_made_is_installed(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    path = _env_file(tmp_path, "apple", "pear")
+    other = tmp_path / "pylock.x.toml"
+    requirements = tmp_path / "wanted.in"
+    requirements.write_text("apple\npear\n")
+    uv = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"]
+    subprocess.run([*uv, "--default-index", index, "-o", other, requirements], check=True)
+    record = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path)).record
+    assert record.lock is not None
+    assert (record.lock.path, record.pinned) == ("pylock.x.toml", True)
+    assert [(p.name, p.version) for p in record.packages] == [("apple", "1.1"), ("pear", "1.0")]
+    lock([path], upgrade=True)
+    ours = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path)).record
+    assert ours.lock is not None
+    assert ours.lock.path == "x.requirements.lock"
+    assert ours.digest == record.digest, "the content counts"
+
+
+def test_a_lock_without_a_wheel_for_this_node_is_one_clear_error(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    wheel = make_wheel(wheels, "plum", "1.0", tag="cp311-cp311-win_amd64")
+    path = _env_file(tmp_path, "plum")
+    (tmp_path / "pylock.x.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "t"\n[[packages]]\nname = "plum"\nversion = "1.0"\n'
+        f'wheels = [{{ name = "{wheel.name}", hashes = {{ sha256 = "{sha256(wheel)[7:]}" }} }}]\n'
+    )
+    with pytest.raises(EnvironmentBuildError, match=r"plum==1\.0 has no wheels") as caught:
+        NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+    assert "Only wheels are installed" in (caught.value.hint or "")
+
+
+def test_a_source_archive_is_refused_until_it_is_allowed_and_then_said_so(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    sdist = make_sdist(wheels, "fig", "1.0", needs="apple")
+    path = _env_file(tmp_path, "fig")
+    with pytest.raises(EnvironmentBuildError, match=r"fig==1\.0 has no usable wheels") as caught:
+        lock([path])
+    assert "--no-binary NAME" in (caught.value.hint or "")
+    path = _env_file(tmp_path, "fig", "apple", "--no-binary fig")
+    lock([path])
+    assert "\n--no-binary fig\n" in lock_path(path).read_text()
+    assert [str(digest) for digest in _locked(path)["fig"].digests] == [sha256(sdist)]
+    environment = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+    assert environment.python is not None
+    subprocess.run([environment.python, "-c", "import fig; assert fig.built"], check=True)
+    record = environment.record
+    assert (record.built, record.pinned) == (("fig",), False)
+    [site] = Path(environment.python).parents[1].glob("lib/python*/site-packages")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation"]
+    options = ["--require-hashes", "--no-deps", "--target", tmp_path / "pip"]
+    subprocess.run(
+        [*command, *options, "-r", lock_path(path)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+    assert (tmp_path / "pip" / "fig.py").exists(), "pip takes the lock, too"
+
+
+def test_a_package_is_built_with_what_is_locked_and_nothing_else(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    make_sdist(wheels, "fig", "1.0", needs="apple")
+    path = _env_file(tmp_path, "fig", "--no-binary fig")
+    lock([path])
+    store = tmp_path / "store"
+    with pytest.raises(EnvironmentBuildError, match="No module named 'apple'") as caught:
+        NodeEnvironments(store).realise(resolve_spec(path, tmp_path))
+    assert "must be in the `pip:` list" in (caught.value.hint or "")
+    assert not list(store.glob("*.ok"))
+
+
+def test_a_source_archive_that_is_not_the_locked_one_is_not_built(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    make_sdist(wheels, "fig", "1.0")
+    path = _env_file(tmp_path, "fig", "--no-binary fig")
+    lock([path])
+    make_sdist(wheels, "fig", "1.0", needs="apple")
+    with pytest.raises(EnvironmentBuildError, match=r"(?i)hash mismatch"):
+        NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+
+
+def test_allowing_what_nothing_needs_is_a_slip_of_the_pen(index: str, tmp_path: Path) -> None:
+    path = _env_file(tmp_path, "apple", "--no-binary aple")
+    with pytest.raises(EnvironmentSpecError, match="`--no-binary aple`, and nothing"):
+        lock([path])
+    assert not lock_path(path).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import random
 import re
 import signal
@@ -18,6 +19,7 @@ import pytest
 import snakemake.script
 from package_index import make_wheel, serve_index
 from processes import wait_for
+from pythons import another_python
 from runs import Workspace
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
 from snakemake.sourcecache import LocalSourceFile
@@ -27,8 +29,8 @@ from snakemake_repro.backends.environments.installed import check_installed
 from snakemake_repro.backends.environments.lockfile import lock_path, resolve_spec
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments
+from snakemake_repro.backends.files import hash_file
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
-from snakemake_repro.logic.pypi_spec import PYTHONS
 from snakemake_repro.operations.lock import lock
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec, JobState
 
@@ -202,14 +204,62 @@ def test_what_is_not_locked_is_refused(
     assert caught.value.hint
 
 
-def test_a_lock_for_another_python_is_refused(env_file: Path, tmp_path: Path) -> None:
+def test_a_lock_for_a_python_that_the_node_has_not_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    other = next(python for python in PYTHONS if python != here)
-    path.write_text(f"dependencies: [python ={other}, {{pip: [six]}}]\n")
+    path.write_text("dependencies: [python =3.12.39, {pip: [six]}]\n")
     lock([path])
-    with pytest.raises(EnvironmentBuildError, match=f"locked for Python =={other}"):
+    with pytest.raises(EnvironmentBuildError, match=r"locked for Python ==3\.12\.39") as caught:
         NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+    assert platform.python_version() in caught.value.message
+    assert "uv python install" in (caught.value.hint or "")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_lock_for_another_python_finds_it_on_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, executable = another_python()
+    monkeypatch.setenv("PATH", f"{executable.parent}:{os.environ['PATH']}")
+    path = tmp_path / "x.yaml"
+    unlike = f'colorama ; python_full_version != "{version}"'
+    path.write_text(f"dependencies: [python =={version}, {{pip: [six, '{unlike}']}}]\n")
+    lock([path])
+    environment = NodeEnvironments(tmp_path / "store").realise(resolve_spec(path, tmp_path))
+    record = environment.record
+    assert (record.python, record.pinned) == (version, True)
+    assert record.interpreter == hash_file(executable.resolve())[0]
+    assert [package.name for package in record.packages] == ["six"]
+    assert environment.python is not None
+    script = "import platform, six, sys; print(platform.python_version(), sys.base_prefix)"
+    said = subprocess.run([environment.python, "-c", script], check=True, capture_output=True)
+    found, base = said.stdout.decode().split()
+    assert found == version
+    assert base in environment.directories
+
+
+def test_jobs_run_with_the_python_that_their_lock_asks_for(workspace: Workspace) -> None:
+    version, _ = another_python(on_path=True)
+    workspace.write("envs/x.yaml", f"dependencies: [python =={version}, {{pip: [six]}}]\n")
+    workspace.write(
+        "script.py",
+        """
+        import platform, six
+        with open(snakemake.output[0], "w") as f:
+            f.write(f"{platform.python_version()} {snakemake.params.answer}")
+        """,
+    )
+    workspace.write(
+        "Snakefile",
+        """
+        rule script:
+            output: "script.txt"
+            params: answer=42
+            conda: "envs/x.yaml"
+            script: "script.py"
+        """,
+    )
+    workspace.ok("--ray-environment-store", str(workspace.root / "store"))
+    assert (workspace.root / "script.txt").read_text() == f"{version} 42"
 
 
 def test_of_many_processes_one_builds(env_file: Path, tmp_path: Path) -> None:
@@ -243,7 +293,8 @@ def test_a_build_that_is_killed_is_built_anew(large: Path, tmp_path: Path) -> No
     print("seed", seed)
     moments = random.Random(seed)
     spec = resolve_spec(large, tmp_path)
-    record, packages = pypi.plan(spec)
+    plan = pypi.plan(spec)
+    record, packages = plan.record, plan.packages
     duration = _seconds(lambda: NodeEnvironments(tmp_path / "first").realise(spec))
     killed = 0
     for attempt in range(40):

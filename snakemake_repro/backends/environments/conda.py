@@ -52,6 +52,11 @@ class CondaEnvironment:
         return str(path) if path.exists() else None
 
     @property
+    def programs(self) -> str:
+        """Where it has its programs."""
+        return str(self._prefix / "bin")
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Its prefix."""
         return (str(self._prefix),)

@@ -47,6 +47,10 @@ class ContainerEnvironment:
         return "python"
 
     @property
+    def programs(self) -> None:
+        """Those that are found on ``PATH``."""
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """None on this node."""
         return ()

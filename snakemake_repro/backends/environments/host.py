@@ -32,6 +32,10 @@ class HostEnvironment:
         """No interpreter of its own."""
 
     @property
+    def programs(self) -> None:
+        """Those that are found on ``PATH``."""
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Where this process finds its interpreter and its packages."""
         given = os.environ.get("PYTHONPATH", "").split(":")

@@ -15,12 +15,14 @@ from snakemake_repro.backends.environments.conda_lockfile import (
     foreign_lock,
     read_conda_lock,
 )
+from snakemake_repro.backends.environments.pylockfile import foreign_pylock, read_pylock
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic.conda_lock import to_text
 from snakemake_repro.logic.conda_spec import CondaSpec, parse_conda_spec
+from snakemake_repro.logic.pylock import unmet
 from snakemake_repro.logic.pypi_spec import PypiSpec, is_pypi, parse_spec
-from snakemake_repro.logic.requirements import parse_lock
+from snakemake_repro.logic.requirements import PypiLock, parse_lock
 from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentSpec, FileRecord
 
 LOCK_SUFFIX = ".requirements.lock"
@@ -45,8 +47,10 @@ def lock_of(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
 def used_lock(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
     """Return the lock that counts: another tool's if ours is not there."""
     own = lock_of(env_file, spec)
-    if isinstance(spec, PypiSpec) or own.exists():
+    if own.exists():
         return own
+    if isinstance(spec, PypiSpec):
+        return foreign_pylock(env_file) or own
     return foreign_lock(env_file, this_platform()) or own
 
 
@@ -85,11 +89,26 @@ def resolve_spec(env_file: Path, root: Path, *, link_scripts: bool = False) -> E
         )
     asked = _record(source, name)
     if isinstance(spec, PypiSpec):
-        return _pypi(path, asked, spec.digest, command)
+        return _pypi(path, asked, spec, command)
     return _conda(path, name=name, source=asked, spec=spec.digest, link_scripts=link_scripts)
 
 
-def _pypi(path: Path, source: FileRecord, spec: Digest, command: str) -> EnvironmentSpec:
+def require_met(spec: PypiSpec, lock: PypiLock, path: Path, *, name: str) -> None:
+    """Make sure that the lock of another tool fits an environment file.
+
+    Raises:
+        UnlockedError: It does not.
+    """
+    line = unmet(spec, lock)
+    if line is not None:
+        raise UnlockedError(
+            f"{name} asks for {line!r}, and {path.name} has nothing that fits",
+            hint="Make that lock anew with the tool that made it, or remove it: `repro lock` makes "
+            "another.",
+        )
+
+
+def _pypi(path: Path, source: FileRecord, spec: PypiSpec, command: str) -> EnvironmentSpec:
     data = _read_lock(path, command)
     try:
         text = data.decode("utf-8").replace("\r\n", "\n")
@@ -97,7 +116,12 @@ def _pypi(path: Path, source: FileRecord, spec: Digest, command: str) -> Environ
         raise EnvironmentSpecError(
             f"the lock {path} cannot be read: {exc}", hint=f"{command} makes it anew."
         ) from exc
-    _check(parse_lock(text, name=str(path)).spec, spec, source.path, path, command)
+    if path.name.endswith(LOCK_SUFFIX):
+        _check(parse_lock(text, name=str(path)).spec, spec.digest, source.path, path, command)
+    else:
+        lock = read_pylock(data, spec, name=str(path))
+        require_met(spec, lock, path, name=source.path)
+        text = lock.to_text()
     return EnvironmentSpec(
         kind=EnvironmentKind.PYPI,
         name=source.path,

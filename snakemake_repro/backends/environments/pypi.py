@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import platform
-import sys
-import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from packaging.markers import default_environment
-
-from snakemake_repro.backends.environments.host import interpreter_digest
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.environments.installed import check_installed
+from snakemake_repro.backends.environments.interpreters import (
+    Interpreter,
+    known_versions,
+    other_interpreter,
+    own_interpreter,
+)
 from snakemake_repro.backends.environments.leaks import without_leaks
 from snakemake_repro.backends.uv import run_uv
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.requirements import (
     LockedPackage,
+    PypiLock,
     applicable,
     parse_lock,
     requirement_lines,
@@ -30,17 +32,31 @@ ENVIRONMENT_TAG = "PypiEnvironment/1"
 """Raise the number whenever the same lock would give another environment."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PypiPlan:
+    """What an environment will be on this node.
+
+    Attributes:
+        packages: What to install.
+        python: The interpreter that it is made with.
+    """
+
+    record: EnvironmentRecord
+    packages: tuple[LockedPackage, ...]
+    python: Interpreter
+
+
 class PypiEnvironment:
     """A realised environment; a ``RealisedEnvironment``."""
 
-    def __init__(self, prefix: Path, record: EnvironmentRecord) -> None:
+    def __init__(self, prefix: Path, plan: PypiPlan) -> None:
         self._prefix = prefix
-        self._record = record
+        self._plan = plan
 
     @property
     def record(self) -> EnvironmentRecord:
         """What it consists of."""
-        return self._record
+        return self._plan.record
 
     @property
     def python(self) -> str:
@@ -48,9 +64,14 @@ class PypiEnvironment:
         return str(interpreter(self._prefix))
 
     @property
+    def programs(self) -> str:
+        """Where it has its programs."""
+        return str(self._prefix / "bin")
+
+    @property
     def directories(self) -> tuple[str, ...]:
         """Its prefix, and where the interpreter behind it lives."""
-        return (str(self._prefix), sys.base_prefix)
+        return (str(self._prefix), self._plan.python.base_prefix)
 
     def variables(self, base: Mapping[str, str]) -> dict[str, str]:
         """Return ``base`` with this environment first and nothing of another one."""
@@ -64,90 +85,116 @@ def interpreter(prefix: Path) -> Path:
     return prefix / "bin" / "python"
 
 
-def plan(spec: EnvironmentSpec) -> tuple[EnvironmentRecord, tuple[LockedPackage, ...]]:
-    """Return what the environment will be on this node, and what to install for it.
+def plan(spec: EnvironmentSpec) -> PypiPlan:
+    """Return what the environment will be on this node.
 
     Raises:
         EnvironmentSpecError: The lock cannot be used.
-        EnvironmentBuildError: It is not made for this interpreter.
+        EnvironmentBuildError: This node has no interpreter that it is made for.
     """
     if spec.lock_text is None:
         raise EnvironmentSpecError(f"the environment {spec.name} came without its lock")
     name = spec.lock.path if spec.lock else spec.name
     lock = parse_lock(spec.lock_text, name=name)
-    python, place = platform.python_version(), sysconfig.get_platform()
-    if not lock.admits(python):
-        raise EnvironmentBuildError(
-            f"the environment {spec.name} is locked for Python {lock.python}, this node has "
-            f"{python}",
-            hint="Run with a Python that the lock is made for, or change `python` in the "
-            "environment file and lock it again.",
-        )
-    markers = {name: str(value) for name, value in default_environment().items()}
-    packages = applicable(lock, markers, name=name)
+    python = _python(lock, spec.name)
+    packages = applicable(lock, python.markers, name=name)
     content = [
-        platform.python_implementation(),
-        python,
-        sysconfig.get_config_var("SOABI"),  # tells debug, free-threaded and musl builds apart
-        place,
-        [[p.name, p.version, [str(d) for d in p.digests]] for p in packages],
+        python.implementation,
+        python.version,
+        python.abi,
+        python.platform,
+        [[p.name, p.version, list(p.content)] for p in packages],
     ]
+    built = tuple(package.name for package in packages if package.source)
     record = EnvironmentRecord(
         digest=digest_of(ENVIRONMENT_TAG, content),
         kind=EnvironmentKind.PYPI,
-        pinned=True,
+        pinned=not built,
         name=spec.name,
-        platform=place,
-        python=python,
-        interpreter=interpreter_digest(),
+        platform=python.platform,
+        python=python.version,
+        interpreter=python.digest,
         source=spec.source,
         lock=spec.lock,
         packages=tuple(
             Package(name=p.name, version=p.version, digests=p.digests) for p in packages
         ),
+        built=built,
     )
-    return record, packages
+    return PypiPlan(record=record, packages=packages, python=python)
 
 
-def build(prefix: Path, name: str, packages: tuple[LockedPackage, ...], *, lock: int) -> None:
+def _python(lock: PypiLock, name: str) -> Interpreter:
+    """Return the interpreter of this process if a lock is made for it, else another one."""
+    own = own_interpreter()
+    if lock.admits(own.version):
+        return own
+    try:
+        return other_interpreter(lock.python)
+    except EnvironmentBuildError as exc:
+        raise EnvironmentBuildError(
+            f"the environment {name} is locked for Python {lock.python}, and this node has "
+            f"{', '.join(known_versions())} only",
+            hint="Install one that fits where uv finds it (on PATH, or with `uv python install`), "
+            "or change `python` in the environment file and lock it again.",
+        ) from exc
+
+
+def build(prefix: Path, plan: PypiPlan, *, lock: int) -> None:
     """Make the environment at its final place and check what came out.
 
     Args:
         prefix: Absolute.
-        name: Of the environment, for messages.
-        packages: What to install.
+        plan: What it is to be.
         lock: Descriptor that locks the prefix. uv holds it too: should this process be killed,
             nobody may build there as long as uv still writes.
 
     Raises:
         EnvironmentBuildError: It cannot be made from the lock.
     """
+    name, packages, python = plan.record.name, plan.packages, plan.python
     what = f"the environment {name} cannot be built"
     run_uv(
-        ["venv", "--quiet", "--no-project", "--python", sys.executable, str(prefix)],
+        ["venv", "--quiet", "--no-project", "--python", python.executable, str(prefix)],
         what=what,
         inherit=[lock],
     )
-    if packages:
-        sources = indexes(portable=False)
-        run_uv(
-            [
-                *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
-                *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
-                # A hard link would let a job that edits its environment edit uv's cache as well,
-                # and with it every environment built later. (A clone would not; uv falls back
-                # from it to other ways where the file system has none, and which ones depends on
-                # its version.)
-                *("--link-mode", "copy"),
-                "--compile-bytecode",
-                *sources.arguments,
-                *("-r", "-"),
-            ],
-            what=what,
-            text=requirement_lines(packages),
-            variables=sources.variables,
-            inherit=[lock],
-        )
-    major, minor = sys.version_info[:2]
-    site = prefix / "lib" / f"python{major}.{minor}" / "site-packages"
+    packed = [package for package in packages if not package.source]
+    _install(prefix, packed, ["--only-binary", ":all:"], what=what, lock=lock)
+    # Isolated builds would take whatever the index has today. (uv keeps what it built, and does
+    # not ask what it was built with.)
+    build_here = ["--no-binary", ":all:", "--no-build-isolation", "--no-cache"]
+    source = [package for package in packages if package.source]
+    _install(prefix, source, build_here, what=what, lock=lock)
+    site = prefix / "lib" / f"python{python.minor}" / "site-packages"
     check_installed(site, name, packages)
+
+
+def _install(
+    prefix: Path,
+    packages: Sequence[LockedPackage],
+    options: Sequence[str],
+    *,
+    what: str,
+    lock: int,
+) -> None:
+    if not packages:
+        return
+    sources = indexes(portable=False)
+    run_uv(
+        [
+            *("pip", "install", "--quiet", "--python", str(interpreter(prefix))),
+            *("--require-hashes", "--no-deps", *options),
+            # A hard link would let a job that edits its environment edit uv's cache as well,
+            # and with it every environment built later. (A clone would not; uv falls back
+            # from it to other ways where the file system has none, and which ones depends on
+            # its version.)
+            *("--link-mode", "copy", "--compile-bytecode"),
+            *sources.arguments,
+            *("-r", "-"),
+        ],
+        what=what,
+        text=requirement_lines(packages),
+        variables=sources.variables,
+        inherit=[lock],
+    )

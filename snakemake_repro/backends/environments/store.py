@@ -181,11 +181,11 @@ def _plan(spec: EnvironmentSpec, root: Path) -> _Plan:
             ),
             open=lambda prefix: CondaEnvironment(prefix, record),
         )
-    record, packages = pypi.plan(spec)
+    plan = pypi.plan(spec)
     return _Plan(
-        record=record,
-        build=lambda prefix, lock: pypi.build(prefix, record.name, packages, lock=lock),
-        open=lambda prefix: PypiEnvironment(prefix, record),
+        record=plan.record,
+        build=lambda prefix, lock: pypi.build(prefix, plan, lock=lock),
+        open=lambda prefix: PypiEnvironment(prefix, plan),
     )
 
 

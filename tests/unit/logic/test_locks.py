@@ -27,6 +27,7 @@ def test_what_a_lock_names_is_its_identity() -> None:
     assert digest != lock_digest(_spec(ONE, dataclasses.replace(TWO, marker=None)))
     assert digest != lock_digest(_spec(dataclasses.replace(ONE, digests=()), TWO))
     assert digest != lock_digest(_spec(ONE, TWO, python=">=3.12"))
+    assert digest != lock_digest(_spec(dataclasses.replace(ONE, source=True), TWO))
 
 
 def test_its_text_its_order_and_what_it_was_made_from_do_not_count() -> None:

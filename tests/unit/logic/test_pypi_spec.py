@@ -41,6 +41,14 @@ def test_order_and_comments_do_not_change_what_is_asked_for() -> None:
     assert one.digest == other.digest
 
 
+def test_only_what_is_named_may_be_built_from_source() -> None:
+    pip = ["b", "--no-binary A_x, b # why", "--no-binary=c"]
+    spec = parse_spec({"dependencies": ["python", {"pip": pip}]}, name="x")
+    assert (spec.requirements, spec.sources) == (("b",), ("a-x", "b", "c"))
+    plain = parse_spec({"dependencies": ["python", {"pip": ["b"]}]}, name="x")
+    assert spec.digest != plain.digest
+
+
 def test_what_is_asked_for_has_a_digest_that_stays() -> None:
     """Every committed lock holds it."""
     data = {"dependencies": ["python >=3.11,<3.14", "pip", {"pip": ["tabulate ==0.9.0", "six"]}]}
@@ -58,6 +66,9 @@ def test_what_is_asked_for_has_a_digest_that_stays() -> None:
         ({"dependencies": [{"pip": ["a"]}, {"pip": ["b"]}]}, "2 entries `pip:`"),
         ({"dependencies": [{"pip": [1.5]}]}, "expected a package and versions"),
         ({"dependencies": [{"pip": ["-r other.txt"]}]}, "expected a package and versions"),
+        ({"dependencies": [{"pip": ["--no-binary"]}]}, "expected a package and versions"),
+        ({"dependencies": [{"pip": ["--no-binary :all:"]}]}, "expected names of packages"),
+        ({"dependencies": [{"pip": ["--only-binary a"]}]}, "expected a package and versions"),
         ({"dependencies": [{"pip": ["--index-url http://x"]}]}, "expected a package and versions"),
         ({"dependencies": [{"pip": ["./here"]}]}, "expected a package and versions"),
         ({"dependencies": [{"pip": ["a @ file:///x.whl"]}]}, "URLs cannot be locked"),

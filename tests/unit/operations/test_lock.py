@@ -93,3 +93,21 @@ def test_a_lock_that_cannot_be_written_is_one_clear_error(env_file: Path) -> Non
     lock_path(env_file).mkdir()
     with pytest.raises(StorageError, match=r"cannot read the lock .*x\.requirements\.lock"):
         lock([env_file])
+
+
+def test_a_lock_of_another_tool_is_left_alone_and_said_to_be_stale(env_file: Path) -> None:
+    other = env_file.with_name("pylock.x.toml")
+    other.write_text('lock-version = "1.0"\ncreated-by = "t"\npackages = []\n')
+    before = other.read_bytes()
+    [locked] = lock([env_file])
+    assert (locked.lock, locked.state) == (other, LockState.UNCHANGED)
+    assert _states(env_file, check=True) == [LockState.UNCHANGED]
+    env_file.write_text("dependencies: [python, {pip: [six]}]\n")
+    assert _states(env_file, check=True) == [LockState.STALE]
+    with pytest.raises(EnvironmentSpecError, match=r"asks for 'six', and pylock\.x\.toml"):
+        lock([env_file])
+    assert other.read_bytes() == before
+    assert not lock_path(env_file).exists()
+    env_file.write_text("dependencies: [python]\n")
+    [moved] = lock([env_file], upgrade=True)
+    assert (moved.lock, moved.state) == (lock_path(env_file), LockState.CREATED)

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 import snakemake_repro
-from snakemake_repro.backends.environments.lockfile import lock_path, read_spec, resolve_spec
+from snakemake_repro.backends.environments.lockfile import (
+    UnlockedError,
+    lock_path,
+    read_spec,
+    resolve_spec,
+)
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic.requirements import PypiLock
 from snakemake_repro.records import EnvironmentKind
@@ -122,3 +127,66 @@ def test_the_command_in_a_hint_can_be_copied_to_a_shell(tmp_path: Path) -> None:
 def test_what_is_no_environment_file_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentSpecError, match=r"ends in \.yaml"):
         read_spec(tmp_path / "x.requirements.lock")
+
+
+PYLOCK = f"""
+lock-version = "1.0"
+created-by = "another tool"
+[[packages]]
+name = "six"
+version = "1.17.0"
+wheels = [{{ url = "https://host/six.whl", hashes = {{ sha256 = "{"a" * 64}" }} }}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "lock"),
+    [
+        ("x.yaml", "pylock.x.toml"),
+        ("environment.yaml", "pylock.toml"),
+        ("environment.yml", "pylock.environment.toml"),
+    ],
+)
+def test_the_lock_that_tools_have_in_common_is_read_where_there_is_none_of_ours(
+    tmp_path: Path, source: str, lock: str
+) -> None:
+    path = tmp_path / source
+    path.write_text(YAML)
+    path.with_name(lock).write_text(PYLOCK)
+    spec = resolve_spec(path, tmp_path)
+    assert spec.kind is EnvironmentKind.PYPI
+    assert spec.lock is not None
+    assert spec.lock.path == lock
+    assert "six==1.17.0" in (spec.lock_text or "")
+    asked = read_spec(path)
+    ours = PypiLock(spec=asked.digest, python=asked.python, packages=())
+    lock_path(path).write_text(ours.to_text())
+    assert resolve_spec(path, tmp_path).lock_text == ours.to_text()
+
+
+@pytest.mark.parametrize(
+    ("yaml", "lock", "message"),
+    [
+        (YAML, "lock-version = ", "is no TOML"),
+        (YAML, "lock-version = '9.0'", "has lock-version '9.0'"),
+        (YAML, PYLOCK.replace("sha256", "md5"), "six has a file without a sha256"),
+        (YAML.replace("six", "six >2"), PYLOCK, "asks for 'six >2', and pylock.x.toml has nothing"),
+    ],
+)
+def test_such_a_lock_that_cannot_be_used_is_one_clear_error(
+    tmp_path: Path, yaml: str, lock: str, message: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml)
+    (tmp_path / "pylock.x.toml").write_text(lock)
+    with pytest.raises(EnvironmentSpecError, match=message) as caught:
+        resolve_spec(path, tmp_path)
+    assert caught.value.hint
+
+
+def test_a_lock_for_the_whole_directory_is_not_taken_for_one_file_of_many(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(YAML)
+    (tmp_path / "pylock.toml").write_text(PYLOCK)
+    with pytest.raises(UnlockedError, match="is not locked"):
+        resolve_spec(path, tmp_path)

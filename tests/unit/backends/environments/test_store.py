@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_repro.backends.environments import pypi
+from snakemake_repro.backends.environments import interpreters, pypi
 from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
@@ -46,19 +46,19 @@ def test_a_user_without_a_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("other", [_package(digest="b"), _package(version="1.1")])
 def test_other_bytes_are_another_environment(other: LockedPackage) -> None:
-    one, _ = pypi.plan(_spec(_package()))
-    again, _ = pypi.plan(_spec(_package(), name="envs/y.yaml"))
+    one = pypi.plan(_spec(_package())).record
+    again = pypi.plan(_spec(_package(), name="envs/y.yaml")).record
     assert one.digest == again.digest
-    assert one.digest != pypi.plan(_spec(other))[0].digest
+    assert one.digest != pypi.plan(_spec(other)).record.digest
 
 
 @pytest.mark.parametrize("changed", ["python_version", "python_implementation"])
 def test_another_interpreter_is_another_environment(
     monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    before, _ = pypi.plan(_spec())
-    monkeypatch.setattr(pypi.platform, changed, lambda: "3.11.99")
-    after, _ = pypi.plan(_spec())
+    before = pypi.plan(_spec()).record
+    monkeypatch.setattr(interpreters.platform, changed, lambda: "3.11.99")
+    after = pypi.plan(_spec()).record
     assert before.digest != after.digest
 
 
@@ -98,8 +98,7 @@ def test_a_store_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_job_sees_nothing_of_other_environments(tmp_path: Path) -> None:
-    record, _ = pypi.plan(_spec())
-    environment = PypiEnvironment(tmp_path, record)
+    environment = PypiEnvironment(tmp_path, pypi.plan(_spec()))
     leaks = {"PYTHONPATH": "x", "PYTHONHOME": "x", "R_LIBS": "x", "PERL5LIB": "x"}
     leaks["CONDA_PREFIX"] = "x"
     variables = environment.variables({**leaks, "LANG": "C"})
