@@ -27,7 +27,12 @@ from snakemake_repro.backends.snakemake_jobs import (
     argv_of,
     defaulted_resources,
 )
-from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.backends.snakemake_run import (
+    config_digest,
+    describe_run,
+    secrets_of,
+    variables_of,
+)
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -115,7 +120,7 @@ class Run:
                     trace=settings.hermetic_trace == "auto",
                 ),
                 config_digest=config_digest(plain.describe(dict(workflow.config))),
-                variables=secrets,
+                variables=variables_of(workflow),
                 secrets=tuple(secrets),
             ),
             redact=self._redact,

@@ -61,7 +61,7 @@ class _Agent:
             os.write(self._replies, json.dumps(message).encode() + b"\n")
 
     def _run(self, request: dict[str, Any]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         try:
             log_fd = os.open(request["log"], flags, 0o644)
         except OSError as exc:
@@ -99,7 +99,11 @@ class _Agent:
             gc.freeze()  # keeps forked children from copying what they only read
         return processtree.spawn(
             lambda: calls.run(
-                command, request.get("python"), request.get("search_path"), request.get("plan")
+                command,
+                python=request.get("python"),
+                search_path=request.get("search_path"),
+                plan=request.get("plan"),
+                members=request.get("members"),
             ),
             cwd=cwd,
             env=env,

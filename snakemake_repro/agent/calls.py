@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.backends.snakemake_forks import Surroundings
 from snakemake_repro.logic import plain
 
 _SIGNAL_BASE = 128
@@ -34,7 +35,12 @@ def preload() -> bool:
 
 
 def run(
-    command: dict[str, Any], python: str | None, search_path: str | None, plan: str | None
+    command: dict[str, Any],
+    *,
+    python: str | None,
+    search_path: str | None,
+    plan: str | None,
+    members: str | None,
 ) -> int:
     """Run a job in this forked process, or plan a call; return its exit code."""
     if python is not None:
@@ -42,6 +48,8 @@ def run(
     if plan is not None:
         _only_plan(plan)
     try:
+        if members is not None:
+            Surroundings.read(Path(members)).install()
         if command["kind"] == "call":
             _call(command["call"])
             return 0

@@ -58,10 +58,12 @@ class Agent:
         python: str | None = None,
         search_path: Path | None = None,
         plan: Path | None = None,
+        members: Path | None = None,
     ) -> Ended:
         """Run a job to its end.
 
-        With ``plan``, a call only writes into that file what it would run (``agent.calls``).
+        With ``plan``, a call only writes into that file what it would run (``agent.calls``). With
+        ``members``, Snakemake finds in that file where its jobs run (``backends.snakemake_forks``).
         A ``KeyboardInterrupt`` (how Ray cancels a task) ends the job's process tree first.
 
         Raises:
@@ -77,6 +79,7 @@ class Agent:
             "python": python,
             "search_path": None if search_path is None else str(search_path),
             "plan": None if plan is None else str(plan),
+            "members": None if members is None else str(members),
         }
         self._send(request)
         pid = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import string
 from typing import Any
 
 from snakemake_repro.backends.snakemake_values import flags_of
@@ -96,7 +97,8 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             ),
             "shadow": job.is_shadow,
             "benchmark": bool(job.benchmark),
-            "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
+            "between-workflow cache": workflow.workflow_settings.cache is not None
+            and bool(rule.cache),
             "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
@@ -109,6 +111,39 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
     for reason, applies in reasons.items():
         if applies:
             raise IndirectError(reason)
+
+
+def format_roots(template: str) -> set[str]:
+    """Return the names that a format string starts its fields with.
+
+    Raises:
+        IndirectError: A field that only Snakemake's own frame can resolve.
+    """
+    found = set()
+    for _, field, spec, _ in string.Formatter().parse(template):
+        if field is None:
+            continue
+        root = field.replace("[", ".", 1).partition(".")[0]
+        if not root or root.isdigit() or (spec and "{" in spec) or field == "resources":
+            raise IndirectError(f"the command has the field {{{field}}}")
+        found.add(root)
+    return found
+
+
+def tmpdir_of(job: Any) -> tuple[str | None, bool]:
+    """Return the temporary directory that the author set, and whether there is to be one.
+
+    Raises:
+        IndirectError: Only the node can tell it.
+    """
+    resource = job.rule.resources.get("tmpdir")
+    if resource is None:
+        return None, False
+    if not resource.is_evaluable():
+        return str(resource.value), True
+    if resource.raw == "system_tmpdir":
+        return None, True
+    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def not_hermetic(job: Any, reason: str) -> IsolationError:

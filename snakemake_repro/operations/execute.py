@@ -26,7 +26,8 @@ from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
 from snakemake_repro.operations.cells import Cell
-from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
+from snakemake_repro.operations.container_jobs import TMPDIRS, NodeContainers, container_variables
+from snakemake_repro.operations.forks import run_fork
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
 from snakemake_repro.operations.planning import Plan, plan_call
 from snakemake_repro.operations.rooms import Room, Window, room_tmpdir
@@ -38,6 +39,7 @@ from snakemake_repro.operations.surroundings import (
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
+    EnvironmentRecord,
     EnvironmentSeen,
     HostSeen,
     JobEnded,
@@ -60,7 +62,6 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 _RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-_TMPDIR_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 _METRICS = "metrics.jsonl"
 _SCRIPT = "script.sh"
 _EPOCH = "315532800"
@@ -114,7 +115,7 @@ class _Node:
         for item in prepared:
             refresh(item, place, course.linked)
         records = tuple(job_record(task, item, place, course) for item in prepared)
-        self._write(task, records, place.environment)
+        self._write(task, records, place)
         if course.ended is None:
             raise KeyboardInterrupt
         return TaskResult(
@@ -138,6 +139,13 @@ class _Node:
             if contained
             else environments.realise(task.environment),
             cache=StatCache.from_json(task.known or []),
+            members={
+                member.id: self._containers.realise_member(task, member, store)
+                if member.container is not None
+                else environments.realise(member.environment)
+                for member in task.members
+                if member.environment is not None
+            },
         )
 
     def _execute(self, task: Task, place: Place) -> Course:
@@ -180,11 +188,11 @@ class _Node:
         if task.isolation is None or task.command.kind == "shell":
             return None
         if isinstance(place.environment, ContainerEnvironment):
-            temporary = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+            temporary = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
             with scratch_directory() as scratch:
                 return self._containers.plan(task, temporary, scratch)
         python = place.environment.python
-        tmpdir = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+        tmpdir = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
         with scratch_directory() as scratch:
             return plan_call(
                 self._calls,
@@ -221,6 +229,15 @@ class _Node:
             command = where.enter(plan, env)
         if command.kind in ("shell", "program"):
             return self._shells.run(command, cwd=place.root, env=env, log=log)
+        if place.members:
+            return run_fork(
+                self._calls,
+                command,
+                task,
+                place,
+                variables=lambda environment: self._variables(task, environment, where),
+                scratch=where.shared[0],
+            )
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
             command,
@@ -243,7 +260,7 @@ class _Node:
         if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
             env["CUDA_VISIBLE_DEVICES"] = gpus
         if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
-            env.update(dict.fromkeys(_TMPDIR_VARIABLES, where.tmpdir))
+            env.update(dict.fromkeys(TMPDIRS, where.tmpdir))
         first = task.members[0]
         description = {
             "id": first.id,
@@ -257,36 +274,33 @@ class _Node:
         env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
         return env
 
-    def _write(
-        self, task: Task, records: tuple[JobRecord, ...], environment: RealisedEnvironment
-    ) -> None:
+    def _write(self, task: Task, records: tuple[JobRecord, ...], place: Place) -> None:
         """Append the records to this worker's journal of the run; durable on return."""
         if not task.record:
             return
-        place = (task.workdir, task.run_id)
-        journal = self._journals.get(place)
+        key = (task.workdir, task.run_id)
+        journal = self._journals.get(key)
         if journal is None:
             journal = FileJournal(Path(task.workdir), task.run_id, "worker")
-            self._journals[place] = journal
-        for entry in self._new(task, environment):
-            journal.append(entry, durable=False)
+            self._journals[key] = journal
+        for environment in {place.of(member).record for member in task.members}:
+            for entry in self._new(task, environment):
+                journal.append(entry, durable=False)
         last = len(records) - 1
         for index, record in enumerate(records):
             entry = JobEnded(run_id=task.run_id, at=_clock.now(), job=record)
             journal.append(entry, durable=index == last)
 
-    def _new(self, task: Task, environment: RealisedEnvironment) -> Iterator[Entry]:
+    def _new(self, task: Task, environment: EnvironmentRecord) -> Iterator[Entry]:
         """Yield host and environment when this journal does not have them yet."""
         host = describe_host()
         if (task.run_id, host.id) not in self._seen:
             self._seen.add((task.run_id, host.id))
             yield HostSeen(run_id=task.run_id, at=_clock.now(), host=host)
-        digest = str(environment.record.digest)
+        digest = str(environment.digest)
         if (task.run_id, digest) not in self._seen:
             self._seen.add((task.run_id, digest))
-            yield EnvironmentSeen(
-                run_id=task.run_id, at=_clock.now(), environment=environment.record
-            )
+            yield EnvironmentSeen(run_id=task.run_id, at=_clock.now(), environment=environment)
 
 
 def _job_environ() -> dict[str, str]:

@@ -41,12 +41,21 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a task runs: its working directory, its environment, what is known of its files."""
+    """Where a task runs: its working directory, its environment, what is known of its files.
+
+    Attributes:
+        members: Environments of jobs of a fork that run elsewhere than the fork, by attempt id.
+    """
 
     root: Path
     store: Path
     environment: RealisedEnvironment
     cache: StatCache
+    members: Mapping[str, RealisedEnvironment] = dataclasses.field(default_factory=dict)
+
+    def of(self, member: Member) -> RealisedEnvironment:
+        """Return where a member's commands run."""
+        return self.members.get(member.id, self.environment)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +116,7 @@ def prepare(task: Task, member: Member, place: Place) -> Prepared:
         return Prepared(member=member, spec=member.spec, stamps={})
     inputs = _observed(member.spec.inputs, place)
     spec = dataclasses.replace(
-        member.spec, inputs=inputs, environment=place.environment.record.digest
+        member.spec, inputs=inputs, environment=place.of(member).record.digest
     )
     return Prepared(member=member, spec=spec, stamps=stamps(place.root, inputs))
 

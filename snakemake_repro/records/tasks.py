@@ -40,23 +40,6 @@ class Command(Record):
     tmpdir_wanted: bool = False
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Member(Record):
-    """One Snakemake job of a task; several when a group runs as one task.
-
-    Attributes:
-        id: Attempt id.
-        spec: The job's spec, still without input digests and environment.
-        logs: Paths of the rule's log files, relative to the working directory.
-    """
-
-    id: str
-    jobid: int
-    spec: JobSpec
-    logs: tuple[str, ...] = ()
-    resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
-
-
 ENGINES = ("docker", "podman")
 """Container engines that a node may have."""
 
@@ -76,6 +59,74 @@ class ContainerRequest(Record):
     memory: int = 0
     gpus: float = 0.0
     sources: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Member(Record):
+    """One Snakemake job of a task; several when a group runs as one task.
+
+    Attributes:
+        id: Attempt id.
+        spec: The job's spec, still without input digests and environment.
+        logs: Paths of the rule's log files, relative to the working directory.
+        environment: Where a job of a fork runs its commands; ``None`` for where the fork runs.
+        container: What it needs where that is a container, else ``None``.
+    """
+
+    id: str
+    jobid: int
+    spec: JobSpec
+    logs: tuple[str, ...] = ()
+    resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    environment: EnvironmentSpec | None = None
+    container: ContainerRequest | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Inside(Record):
+    """Where a job of a fork runs its commands.
+
+    Attributes:
+        rule: Of the job.
+        wildcards: Likewise; with the rule they name the job.
+        name: Of the environment.
+        digest: Of the environment as realised.
+        search_path: Where Python scripts find what makes their ``snakemake`` object.
+        sets: Variables that the environment sets.
+        unsets: Variables that it does not let in.
+        program: Runs commands in a container; empty for other environments.
+        host: It does run where Snakemake runs.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    name: str
+    digest: str
+    search_path: str = ""
+    sets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unsets: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    host: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Contained(Record):
+    """What it takes to run commands of a fork's job in its container.
+
+    Attributes:
+        image: By digest.
+        workdir: Absolute path of the run's working directory.
+        log: Absolute path of the fork's log.
+        scratch: The fork's own directory.
+        variables: Names of the variables that the container gets.
+    """
+
+    member: Member
+    image: str
+    workdir: str
+    log: str
+    scratch: str
+    variables: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +162,8 @@ class Task(Record):
         log: Where standard output and error go, relative to the working directory.
         variables: Values of environment variables that the workflow declares (``envvars:``).
         secrets: Names among them whose values must not be recorded.
-        container: What the job needs where its environment is a container, else ``None``.
+        environment: Where the command starts.
+        container: What the job needs where that is a container, else ``None``.
         environment_store: Root of realised environments on the node; ``None`` for the default.
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
