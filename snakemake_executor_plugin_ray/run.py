@@ -25,7 +25,6 @@ from snakemake_repro.backends.snakemake_jobs import (
     Settings,
     Translator,
     argv_of,
-    defaulted_resources,
 )
 from snakemake_repro.backends.snakemake_run import (
     config_digest,
@@ -34,6 +33,7 @@ from snakemake_repro.backends.snakemake_run import (
     variables_of,
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
+from snakemake_repro.backends.snakemake_values import defaulted_resources
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import string
+from collections.abc import Iterator
 from typing import Any
 
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
-from snakemake_repro.records.tasks import IsolationRequest
+from snakemake_repro.records.tasks import Benchmark, IsolationRequest
 
 TESTED_VERSIONS = ("9.27",)
 """Minor versions of Snakemake whose job internals the direct tier was tested with."""
@@ -61,6 +62,8 @@ class Hermetic:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
             raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
+        if job.benchmark:
+            raise not_hermetic(job, "it has a benchmark")
         if gpus_of(dict(job.resources.items())):
             raise not_hermetic(job, "it uses a GPU")
         return IsolationRequest(
@@ -96,10 +99,9 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
                 job.is_shell or job.is_script or job.is_wrapper
             ),
             "shadow": job.is_shadow,
-            "benchmark": bool(job.benchmark),
             "between-workflow cache": workflow.workflow_settings.cache is not None
             and bool(rule.cache),
-            "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
+            "storage": any(f.is_storage for f in _files(job)),
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
             "software deployment by Snakemake": bool(
@@ -111,6 +113,17 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
     for reason, applies in reasons.items():
         if applies:
             raise IndirectError(reason)
+
+
+def benchmark_of(job: Any, workflow: Any) -> Benchmark | None:
+    """Return the benchmark that a job's rule asks for."""
+    if not job.benchmark:
+        return None
+    return Benchmark(
+        path=str(job.benchmark),
+        repeats=job.benchmark_repeats,
+        extended=workflow.output_settings.benchmark_extended,
+    )
 
 
 def format_roots(template: str) -> set[str]:
@@ -154,6 +167,12 @@ def not_hermetic(job: Any, reason: str) -> IsolationError:
         "version can close off",
         hint="Let it run open with `resources: hermetic=False`, or run without --ray-hermetic.",
     )
+
+
+def _files(job: Any) -> Iterator[Any]:
+    yield from (*job.input, *job.output, *job.log)
+    if job.benchmark:
+        yield job.benchmark
 
 
 def _is_fixed(file: Any) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.containers import Usage, parse_usage
+from snakemake_repro.logic.containers import parse_usage
 from snakemake_repro.records.tasks import Inside
 
 _MIB = 1024 * 1024
@@ -181,7 +181,11 @@ class Surroundings:
             with original(pid, benchmark_record, *args, **kwargs) as record:
                 yield record
             if counted := [parse_usage(_text(path)) for path in usages[max(before, 0) :]]:
-                benchmark(record, counted)
+                put_figures(
+                    record,
+                    cpu_s=sum(usage.user_s + usage.system_s for usage in counted),
+                    peak_mb=max(usage.peak for usage in counted) / _MIB,
+                )
 
         return benchmarked
 
@@ -204,18 +208,17 @@ class Surroundings:
         return _get_provenance_hash
 
 
-def benchmark(record: Any, counted: Sequence[Usage]) -> None:
+def put_figures(record: Any, *, cpu_s: float, peak_mb: float) -> None:
     """Put the figures of containers into Snakemake's record of a benchmark.
 
     What a cgroup does not know (virtual, unique and proportional memory, input and output) is
     ``-`` there, as Snakemake writes what is not known.
     """
-    seconds = sum(usage.user_s + usage.system_s for usage in counted)
     record.data_collected = True
-    record.max_rss = max(usage.peak for usage in counted) / _MIB
+    record.max_rss = peak_mb
     record.max_vms = record.max_uss = record.max_pss = record.io_in = record.io_out = None
-    record.cpu_time = seconds
-    record.cpu_usage = seconds * _PERCENT
+    record.cpu_time = cpu_s
+    record.cpu_usage = cpu_s * _PERCENT
 
 
 def check_seams() -> None:

@@ -23,6 +23,7 @@ from snakemake_repro.backends.snakemake_direct import (
     TBD,
     Hermetic,
     IndirectError,
+    benchmark_of,
     format_roots,
     not_hermetic,
     require_direct,
@@ -30,7 +31,14 @@ from snakemake_repro.backends.snakemake_direct import (
 )
 from snakemake_repro.backends.snakemake_environments import HOST, RuleEnvironments
 from snakemake_repro.backends.snakemake_forks import check_seams
-from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
+from snakemake_repro.backends.snakemake_values import (
+    builtin,
+    defaulted_resources,
+    flags_of,
+    kind_of,
+    named,
+    scalar,
+)
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
@@ -244,9 +252,19 @@ class Translator:
     def _direct(self, job: Any) -> Command:
         require_direct(job, self._workflow, fork_only=self._settings.fork_only)
         tmpdir, wanted = tmpdir_of(job)
-        if job.is_shell:
-            return self._shell(job, tmpdir=tmpdir, wanted=wanted)
-        return Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
+        benchmark = benchmark_of(job, self._workflow)
+        if not job.is_shell:
+            return Command(
+                kind="call",
+                call=self._call(job),
+                tmpdir=tmpdir,
+                tmpdir_wanted=wanted,
+                benchmark=benchmark,
+            )
+        command = self._shell(job, tmpdir=tmpdir, wanted=wanted)
+        if benchmark is None:
+            return command
+        return dataclasses.replace(command, call=self._call(job), benchmark=benchmark)
 
     def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
         from snakemake.shell import shell
@@ -446,25 +464,6 @@ def argv_of(command: str) -> list[str]:
     """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
     tokens = shlex.split(command)
     return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]
-
-
-def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
-    """Name the resources that the job has only because Snakemake fills them in.
-
-    Those equal the workflow's default resources and are expressions: a constant
-    among the defaults was set by the user (``--default-resources mem_mb=2000``).
-    """
-    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
-    rules = [member.rule for member in job] if job.is_group() else [job.rule]
-    found = set()
-    for name in ("mem_mb", "disk_mb"):
-        default = defaults.get(name)
-        if default is None or not default.is_evaluable():
-            continue
-        # copies of the defaults share the expression, which equality compares
-        if all(rule.resources.get(name) == default for rule in rules):
-            found.add(name)
-    return frozenset(found)
 
 
 def _relative(path: str, workdir: Path) -> str:

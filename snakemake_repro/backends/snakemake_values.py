@@ -54,3 +54,22 @@ def builtin(value: Any) -> Any:
 def scalar(value: Any) -> Any:
     """Return a resource's value, strings as such."""
     return str(value) if isinstance(value, str) else value
+
+
+def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
+    """Name the resources that the job has only because Snakemake fills them in.
+
+    Those equal the workflow's default resources and are expressions: a constant
+    among the defaults was set by the user (``--default-resources mem_mb=2000``).
+    """
+    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
+    rules = [member.rule for member in job] if job.is_group() else [job.rule]
+    found = set()
+    for name in ("mem_mb", "disk_mb"):
+        default = defaults.get(name)
+        if default is None or not default.is_evaluable():
+            continue
+        # copies of the defaults share the expression, which equality compares
+        if all(rule.resources.get(name) == default for rule in rules):
+            found.add(name)
+    return frozenset(found)

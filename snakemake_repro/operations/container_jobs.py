@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,6 +82,7 @@ class NodeContainers:
         scratch: Path,
         plan: Plan | None = None,
         cage: Cage | None = None,
+        append: bool = False,
     ) -> Ended:
         """Run a task's command in its container, to its end.
 
@@ -92,6 +94,7 @@ class NodeContainers:
             scratch: The job's own directory.
             plan: Of a script, where that had to be made before.
             cage: What closes the job off; ``None`` shows it the working directory.
+            append: Keep what is in the log.
 
         Raises:
             EnvironmentBuildError: The engine refuses the container.
@@ -99,10 +102,12 @@ class NodeContainers:
         """
         log = Path(task.workdir, task.log)
         if command.kind == "shell":
-            log.write_bytes(b"")
+            log.open("ab" if append else "wb").close()
             plan = Plan(text=command.text or "", shell=command.executable or "sh")
         elif plan is None:
-            planned = self.plan(task, env, scratch)
+            planned = self.plan(
+                dataclasses.replace(task, command=command), env, scratch, append=append
+            )
             if isinstance(planned, Ended):
                 return planned
             plan = planned
@@ -152,13 +157,16 @@ class NodeContainers:
             self._engines[kind] = engine
         return self._engines[kind]
 
-    def plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
+    def plan(
+        self, task: Task, env: Mapping[str, str], scratch: Path, *, append: bool = False
+    ) -> Plan | Ended:
         """Let Snakemake write a script with its preamble, for the interpreter of the image.
 
         Args:
             task: Its command is a call.
             env: Has the job's places for temporary files.
             scratch: Directory for what the agent answers.
+            append: Keep what is in the log.
         """
         temporary = {name: env[name] for name in TMPDIRS}
         return plan_call(
@@ -168,6 +176,7 @@ class NodeContainers:
             scratch=scratch,
             python="python",
             search_path=Path(SCRIPT_PACKAGES),
+            append=append,
         )
 
 

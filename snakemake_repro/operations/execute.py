@@ -25,6 +25,7 @@ from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
+from snakemake_repro.operations.benchmarks import run_measured
 from snakemake_repro.operations.cells import Cell
 from snakemake_repro.operations.container_jobs import TMPDIRS, NodeContainers, container_variables
 from snakemake_repro.operations.forks import run_fork
@@ -214,19 +215,31 @@ class _Node:
                 if cell is None
                 else {**cell.environ, **env}
             )
-            return self._containers.run(
+            run = functools.partial(
+                self._containers.run,
                 task,
-                command,
-                place.environment,
+                environment=place.environment,
                 env=env,
                 scratch=scratch,
                 plan=plan,
                 cage=None if cell is None else cell.cage,
             )
+            if command.benchmark is None:
+                return run(command=command)
+            return run_measured(
+                command,
+                lambda repetition, append: run(command=repetition, append=append),
+                self._calls,
+                env={**self._environ, **env},
+                workdir=place.root,
+                log=log,
+            )
         if isinstance(where, Room | Window):
             if plan is None:
                 plan = Plan(text=command.text or "", shell=command.executable or "sh")
             command = where.enter(plan, env)
+        if command.benchmark is not None:
+            command = dataclasses.replace(command, kind="benchmark")
         if command.kind in ("shell", "program"):
             return self._shells.run(command, cwd=place.root, env=env, log=log)
         if place.members:

@@ -41,6 +41,7 @@ def plan_call(
     scratch: Path,
     python: str | None,
     search_path: Path | None,
+    append: bool = False,
 ) -> Plan | Ended:
     """Let Snakemake write the script with its preamble, and say how it would start it.
 
@@ -53,6 +54,7 @@ def plan_call(
         scratch: Directory for what it answers.
         python: The interpreter that Python scripts are to run in; ``None`` for Snakemake's.
         search_path: Where it is to find Snakemake's modules, likewise.
+        append: Keep what is in the log.
     """
     command, path = task.command, scratch / "plan.json"
     assert isinstance(command.call, dict)
@@ -64,6 +66,7 @@ def plan_call(
         python=python,
         search_path=search_path,
         plan=path,
+        append=append,
     )
     if ended.status:
         return ended

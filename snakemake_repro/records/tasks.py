@@ -16,19 +16,39 @@ from snakemake_repro.records.jobs import JobRecord, JobSpec, Tier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Benchmark(Record):
+    """What Snakemake is to write down of a job's use of the machine.
+
+    Attributes:
+        path: Of the file.
+        repeats: How often the job runs for it.
+        extended: Write the columns that describe the job as well.
+        measured: Wall time, CPU time and peak memory in MB of each run, where the job ran in
+            containers and only the file is left to write.
+    """
+
+    path: str
+    repeats: int = 1
+    extended: bool = False
+    measured: Json = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Command(Record):
     """How a job is started on its node.
 
     Attributes:
         kind: ``shell`` (a text for a shell), ``call`` (Snakemake's own script or wrapper
-            function), ``snakemake`` (Snakemake itself in a fork) or ``program``.
+            function), ``snakemake`` (Snakemake itself in a fork), ``benchmark`` (one of the first
+            two, measured by Snakemake) or ``program``.
         text: The shell text, complete with Snakemake's prefix and suffix.
         executable: The shell.
-        call: Encoded arguments of the call, see ``logic.plain``.
+        call: Encoded arguments of the call, see ``logic.plain``; of a text what a benchmark shows.
         argv: Arguments of Snakemake's command line, or a program with its own.
         tmpdir: The job's temporary directory as its author set it; ``None`` leaves the choice to
             the node.
         tmpdir_wanted: The job has the resource ``tmpdir``, so that ``TMPDIR`` is to be set.
+        benchmark: To be made of it, if any.
     """
 
     kind: str
@@ -38,6 +58,7 @@ class Command(Record):
     argv: tuple[str, ...] = ()
     tmpdir: str | None = None
     tmpdir_wanted: bool = False
+    benchmark: Benchmark | None = None
 
 
 ENGINES = ("docker", "podman")

@@ -295,7 +295,10 @@ def test_shadow_rules_leave_nothing_but_their_outputs(
     assert (kinds["a"], kinds["b"]) == (place.kind, place.kind)
 
 
-def test_benchmarks_show_what_the_job_used(inside: Workspace, place: Place) -> None:
+@pytest.mark.parametrize("options", [(), ("--ray-tier", "fork")], ids=["direct", "fork"])
+def test_benchmarks_show_what_the_job_used(
+    inside: Workspace, place: Place, options: tuple[str, ...]
+) -> None:
     busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
     inside.write("scripts/work.py", f"open(snakemake.output[0], 'w').write({place.code})\n")
     inside.write(
@@ -315,7 +318,7 @@ def test_benchmarks_show_what_the_job_used(inside: Workspace, place: Place) -> N
             script: "scripts/work.py"
         """,
     )
-    inside.ok("--benchmark-extended")
+    inside.ok("--benchmark-extended", *options)
     assert (_text(inside, "a.txt"), _text(inside, "b.txt")) == (f"{place.said}\n", place.said)
     header, *rows = (line.split("\t") for line in _text(inside, "a.tsv").splitlines())
     assert header[:4] == ["s", "h:m:s", "max_rss", "max_vms"]
@@ -331,6 +334,9 @@ def test_benchmarks_show_what_the_job_used(inside: Workspace, place: Place) -> N
         contained = place.kind is EnvironmentKind.CONTAINER
         assert (shown["max_pss"] == "-") is contained
     assert '"rule_name": "b"' in _text(inside, "b.jsonl")
+    tiers = {job.record.spec.rule: job.record.tier for job in inside.history.jobs}
+    wanted = Tier.FORK if "--ray-tier" in options else Tier.DIRECT
+    assert (tiers["a"], tiers["b"]) == (wanted, wanted)
     kinds = _kinds(inside)
     assert (kinds["a"], kinds["b"]) == (place.kind, place.kind)
 
