@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -9,6 +10,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from snakemake_interface_common.exceptions import WorkflowError
 
 from snakemake_executor_plugin_ray.checks import check
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
@@ -34,6 +37,8 @@ from snakemake_repro.backends.snakemake_run import (
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.backends.snakemake_values import defaulted_resources
+from snakemake_repro.backends.staging import discard
+from snakemake_repro.errors import StorageError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -212,6 +217,7 @@ class Run:
         task = self._translator.task(job)
         if task.tier is Tier.DIRECT:
             self._prepare_outputs(job)
+            task = _in_shadow(task, job)
         fitted = fit(
             rule=job.name if job.is_group() else job.rule.name,
             threads=max(0, int(job.threads)),
@@ -227,7 +233,10 @@ class Run:
         self._logger.debug(f"Ray: job {job.jobid} takes the {task.tier.value} tier.")
         self._tasks[job] = task
         self._dispatcher.submit(
-            task, fitted.request, lambda final, result: self._verdict(job, final, result)
+            task,
+            fitted.request,
+            lambda final, result: self._verdict(job, final, result),
+            lambda lost: self._again(job, lost),
         )
 
     def accepted(self, job: Any) -> None:
@@ -253,6 +262,8 @@ class Run:
         clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             for task in stopped:
+                if task.shadow is not None:
+                    discard(Path(task.shadow))
                 ids = [member.id for member in task.members]
                 self._recording.rejected(ids, "interrupted", interrupted=True)
             self._end("interrupted")
@@ -268,6 +279,21 @@ class Run:
             self._wait_for_delivery()
 
     # -- called from the connection's thread -------------------------------------------------
+
+    def _again(self, job: Any, task: Task) -> Task:
+        """Give a job that was lost another shadow directory, if it had one.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        if task.shadow is None:
+            return task
+        discard(Path(task.shadow))
+        try:
+            self._prepare_outputs(job)
+        except (WorkflowError, OSError) as exc:
+            raise StorageError(f"cannot make the shadow directory of a job again: {exc}") from exc
+        return _in_shadow(task, job)
 
     def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
         with self._lock:
@@ -401,6 +427,12 @@ class Run:
         if message not in self._warned:
             self._warned.add(message)
             self._logger.warning(message)
+
+
+def _in_shadow(task: Task, job: Any) -> Task:
+    return dataclasses.replace(
+        task, shadow=None if job.shadow_dir is None else str(Path(job.shadow_dir).absolute())
+    )
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import string
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends.snakemake_values import flags_of
@@ -62,8 +63,8 @@ class Hermetic:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
             raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
-        if job.benchmark:
-            raise not_hermetic(job, "it has a benchmark")
+        if job.benchmark or job.is_shadow:
+            raise not_hermetic(job, "it has a benchmark or a shadow directory")
         if gpus_of(dict(job.resources.items())):
             raise not_hermetic(job, "it uses a GPU")
         return IsolationRequest(
@@ -98,7 +99,8 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             "neither shell nor script nor wrapper": not (
                 job.is_shell or job.is_script or job.is_wrapper
             ),
-            "shadow": job.is_shadow,
+            # elsewhere than below the working directory is perhaps not seen by all nodes
+            "a shadow directory of the node": job.is_shadow and not _shares_shadows(workflow),
             "between-workflow cache": workflow.workflow_settings.cache is not None
             and bool(rule.cache),
             "storage": any(f.is_storage for f in _files(job)),
@@ -120,7 +122,7 @@ def benchmark_of(job: Any, workflow: Any) -> Benchmark | None:
     if not job.benchmark:
         return None
     return Benchmark(
-        path=str(job.benchmark),
+        path=str(Path(job.benchmark).absolute()),
         repeats=job.benchmark_repeats,
         extended=workflow.output_settings.benchmark_extended,
     )
@@ -167,6 +169,11 @@ def not_hermetic(job: Any, reason: str) -> IsolationError:
         "version can close off",
         hint="Let it run open with `resources: hermetic=False`, or run without --ray-hermetic.",
     )
+
+
+def _shares_shadows(workflow: Any) -> bool:
+    persistence = workflow.persistence
+    return Path(persistence.shadow_path).parent == Path(persistence.path)
 
 
 def _files(job: Any) -> Iterator[Any]:

@@ -121,6 +121,7 @@ class NodeContainers:
             usage=str(scratch / "usage"),
             tmpdir=task.command.tmpdir,
             packages={} if plan.script is None else script_packages(),
+            shadow=task.shadow,
         )
         assert environment.record.image is not None
         job = container_job(
@@ -128,7 +129,7 @@ class NodeContainers:
             _request(task),
             plan,
             image=environment.record.image,
-            workdir=task.workdir,
+            workdir=task.directory,
             threads=task.threads,
             env=env,
             cage=cage,

@@ -241,7 +241,7 @@ class _Node:
         if command.benchmark is not None:
             command = dataclasses.replace(command, kind="benchmark")
         if command.kind in ("shell", "program"):
-            return self._shells.run(command, cwd=place.root, env=env, log=log)
+            return self._shells.run(command, cwd=Path(task.directory), env=env, log=log)
         if place.members:
             return run_fork(
                 self._calls,
@@ -254,7 +254,7 @@ class _Node:
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
             command,
-            cwd=place.root,
+            cwd=Path(task.directory),
             env=env,
             log=log,
             python=place.environment.python if pinned else None,

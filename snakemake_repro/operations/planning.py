@@ -60,7 +60,7 @@ def plan_call(
     assert isinstance(command.call, dict)
     ended = calls.run(
         dataclasses.replace(command, call={**command.call, "cleanup_scripts": False}),
-        cwd=Path(task.workdir),
+        cwd=Path(task.directory),
         env=env,
         log=Path(task.workdir, task.log),
         python=python,
@@ -74,6 +74,6 @@ def plan_call(
     return Plan(
         text=found["text"],
         shell=found["shell"],
-        script=Path(task.workdir, found["script"]),
-        source=Path(task.workdir, found["source"]),
+        script=Path(task.directory, found["script"]),
+        source=Path(task.directory, found["source"]),
     )

@@ -20,7 +20,7 @@ class Benchmark(Record):
     """What Snakemake is to write down of a job's use of the machine.
 
     Attributes:
-        path: Of the file.
+        path: Of the file, absolute: a shadow job runs elsewhere.
         repeats: How often the job runs for it.
         extended: Write the columns that describe the job as well.
         measured: Wall time, CPU time and peak memory in MB of each run, where the job ran in
@@ -189,6 +189,7 @@ class Task(Record):
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
         isolation: How the job is to be closed off; ``None`` if it is not.
+        shadow: Absolute path of the directory in which the job runs instead, made by the driver.
     """
 
     id: str
@@ -210,6 +211,12 @@ class Task(Record):
     known: Json = None
     record: bool = True
     isolation: IsolationRequest | None = None
+    shadow: str | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where the job runs."""
+        return self.shadow or self.workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

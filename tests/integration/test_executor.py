@@ -282,7 +282,6 @@ def test_groups_checkpoints_and_everything_else_take_the_fork_tier(workspace: Wo
     assert {rule for rule, tier in tiers.items() if tier is Tier.FORK} == {
         "g1",
         "g2",
-        "shadowed",
         "producer",
         "consumer",
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conda_channel import make_channel, serve
@@ -99,7 +101,9 @@ def inside(workspace: Workspace, place: Place, engine: Engine) -> Iterator[Works
     """A working directory with the environment's files, whose runs leave no container behind."""
     _link(workspace, place)
     yield workspace
-    wait_for(lambda: not _containers(engine), timeout=10, what="the end of every container")
+    wait_for(
+        lambda: not _containers(engine, workspace), timeout=10, what="the end of every container"
+    )
 
 
 def _link(workspace: Workspace, place: Place) -> None:
@@ -110,11 +114,12 @@ def _link(workspace: Workspace, place: Place) -> None:
             (folder / path.name).write_bytes(path.read_bytes())
 
 
-def _containers(engine: Engine) -> list[str]:
+def _containers(engine: Engine, workspace: Workspace) -> list[Any]:
     found = engine.client.containers.list(
         all=True, filters={"label": owners.LABEL}, ignore_removed=True
     )
-    return [container.id for container in found]
+    root = str(workspace.root)
+    return [one for one in found if one.attrs["Config"]["WorkingDir"].startswith(root)]
 
 
 def _kinds(workspace: Workspace) -> dict[str, EnvironmentKind]:
@@ -293,6 +298,41 @@ def test_shadow_rules_leave_nothing_but_their_outputs(
     assert not list((inside.root / ".snakemake/shadow").iterdir())
     kinds = _kinds(inside)
     assert (kinds["a"], kinds["b"]) == (place.kind, place.kind)
+    tiers = {job.record.spec.rule: job.record.tier for job in inside.history.jobs}
+    assert (tiers["a"], tiers["b"]) == (Tier.DIRECT, Tier.DIRECT)
+    [made] = inside.job("a").record.outputs
+    text = (inside.root / made.path).read_bytes()
+    assert str(made.digest) == f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+def test_shadow_rules_of_a_group_run_inside(inside: Workspace, place: Place) -> None:
+    inside.write(
+        "Snakefile",
+        f"""
+        rule all:
+            input: "out/b.txt"
+        rule a:
+            output: "out/a.txt"
+            shadow: "minimal"
+            group: "g"
+            {place.directive}
+            shell: "touch left-behind; {place.who} > {{output}}; pwd >> {{output}}"
+        rule b:
+            input: "out/a.txt"
+            output: "out/b.txt"
+            shadow: "minimal"
+            group: "g"
+            {place.directive}
+            run:
+                shell("cat {{input}} > {{output}}; {place.who} >> {{output}}")
+        """,
+    )
+    inside.ok()
+    who, where, again = _text(inside, "out/b.txt").splitlines()
+    assert (who, again) == (place.said, place.said)
+    assert "/.snakemake/shadow/" in where
+    assert not (inside.root / "left-behind").exists()
+    assert {job.record.tier for job in inside.history.jobs} == {Tier.FORK}
 
 
 @pytest.mark.parametrize("options", [(), ("--ray-tier", "fork")], ids=["direct", "fork"])
