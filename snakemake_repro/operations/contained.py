@@ -26,6 +26,9 @@ from snakemake_repro.records.tasks import Contained, ContainerRequest
 LOST = "engine-lost"
 """File in the fork's directory that says: nothing is known of a container's result."""
 
+PROBLEM = "problem"
+"""File there with what is known of a failure beside the status."""
+
 _STDOUT = 1
 _CHUNK = 1 << 16
 
@@ -83,6 +86,7 @@ def run_contained(
     counted = parse_usage(usage.read_text(encoding="utf-8") if usage.exists() else "")
     if status and (problem := counted.problem(job.memory)):
         sys.stderr.write(f"{problem}\n")
+        (scratch / PROBLEM).write_text(problem, encoding="utf-8")
     return status
 
 

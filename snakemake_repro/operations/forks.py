@@ -14,7 +14,7 @@ from snakemake_repro.backends.environments.container import ContainerEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic.containers import SCRIPT_PACKAGES, Usage, parse_usage
-from snakemake_repro.operations.contained import LOST
+from snakemake_repro.operations.contained import LOST, PROBLEM
 from snakemake_repro.operations.container_jobs import TMPDIRS
 from snakemake_repro.operations.job_records import Place
 from snakemake_repro.records import EnvironmentKind, ResourceUse
@@ -62,7 +62,12 @@ def run_fork(
     if (lost := scratch / LOST).exists():
         raise EngineLostError(lost.read_text(encoding="utf-8"))
     counted = [parse_usage(path.read_text(encoding="utf-8")) for path in scratch.glob("usage-*")]
-    return dataclasses.replace(ended, use=_together(ended.use, counted))
+    problem = scratch / PROBLEM
+    return dataclasses.replace(
+        ended,
+        use=_together(ended.use, counted),
+        problem=problem.read_text(encoding="utf-8") if problem.exists() else None,
+    )
 
 
 def _inside(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conda_channel import make_channel, serve
-from processes import wait_for
+from processes import descendants, kill, wait_for
 from runs import Workspace
 
 from snakemake_repro.backends.containers import owners
@@ -409,3 +411,66 @@ def test_the_cache_between_workflows_tells_environments_apart(
     (inside.root / "a.txt").unlink()
     inside.run("--cache", env=env)
     assert not (inside.root / "a.txt").exists() or not _text(inside, "a.txt").startswith(place.said)
+
+
+GROUP_OF_ONE = """
+rule a:
+    output: "a.txt"
+    group: "g"
+    threads: 2
+    resources: mem_mb=40
+    {directive}
+    shell: "{command}"
+"""
+
+
+@pytest.mark.parametrize("victim", ["worker", "runner", "driver", "ctrl-c"])
+def test_no_container_of_a_fork_outlives_who_started_it(
+    lonely: Workspace, container_place: Place, engine: Engine, victim: str
+) -> None:
+    command = "touch started; sleep 1000; touch {output}"
+    lonely.write(
+        "Snakefile", GROUP_OF_ONE.format(directive=container_place.directive, command=command)
+    )
+    process = lonely.start("--ray-resubmissions", "0")
+    wait_for((lonely.root / "started").exists, what="the job")
+    [container] = _containers(engine, lonely)
+    limits = container.attrs["HostConfig"]
+    assert (limits["NanoCpus"], limits["Memory"]) == (2 * 10**9, 40 * 10**6)
+    assert limits["CapDrop"] == ["ALL"]
+    if victim == "worker":
+        [pid] = descendants(process.pid, "ray::execute")
+        kill(pid)
+    elif victim == "runner":
+        [pid] = [pid for pid in _runners() if Path(f"/proc/{pid}/cwd").samefile(lonely.root)]
+        kill(pid)
+    else:
+        kill(process.pid, signal.SIGINT if victim == "ctrl-c" else signal.SIGKILL)
+    wait_for(lambda: not _containers(engine, lonely), timeout=15, what="the container's end")
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+
+
+def _runners() -> list[int]:
+    """Return the processes that run a fork's container, of whatever test."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"snakemake_repro.contained" in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_a_member_that_needs_more_memory_than_it_asked_for_says_so(
+    workspace: Workspace, container_place: Place
+) -> None:
+    code = "python -c 'x = bytes([1]) * 200_000_000'"
+    workspace.write(
+        "Snakefile", GROUP_OF_ONE.format(directive=container_place.directive, command=code)
+    )
+    workspace.fails("a.txt")
+    record = workspace.job("a").record
+    said = "it ran out of memory: its limit is 38 MiB (`mem_mb`), its peak was 38 MiB"
+    assert said in str(record.error)
+    assert record.log is not None
+    assert said in _text(workspace, record.log.path)
