@@ -91,8 +91,12 @@ class Surroundings:
         hashes = snakemake.caching.hash.ProvenanceHashMap
         hashes._get_provenance_hash = self._cached(hashes._get_provenance_hash)  # noqa: SLF001
 
-    def _of(self, job: Any) -> Inside | None:
-        """Return where a job runs if that is elsewhere than here."""
+    def of(self, job: Any) -> Inside | None:
+        """Return where a job runs if that is elsewhere than here.
+
+        Raises:
+            WorkflowError: It is none of those that may run.
+        """
         found = self._jobs.get(_name(job.rule.name, job.wildcards))
         if found is None:
             from snakemake.exceptions import WorkflowError
@@ -105,7 +109,7 @@ class Surroundings:
 
         def job_args_and_prepare(executor: Any, job: Any) -> Any:
             arguments = dict(zip(names, original(executor, job), strict=True))
-            inside = self._of(job)
+            inside = self.of(job)
             if inside is not None:
                 arguments |= {_IMAGE: _Place.of(inside), _USED: True}
             return tuple(arguments.values())
@@ -117,7 +121,7 @@ class Surroundings:
         from snakemake.executors import local
 
         def run_single_job(executor: Any, job: Any) -> Any:
-            if self._of(job) is None:
+            if self.of(job) is None:
                 return original(executor, job)
             arguments = executor.job_args_and_prepare(job)
             return executor.pool.submit(executor.cached_or_run, job, local.run_wrapper, *arguments)
@@ -197,7 +201,7 @@ class Surroundings:
 
             known = job in hashes._hashes  # noqa: SLF001
             found: str = await original(hashes, job)
-            inside = self._of(job)
+            inside = self.of(job)
             omitted = job.rule.cache and job.rule.cache.omit_software
             if known or inside is None or omitted:
                 return found
