@@ -296,8 +296,8 @@ class _Node:
         if journal is None:
             journal = FileJournal(Path(task.workdir), task.run_id, "worker")
             self._journals[key] = journal
-        for environment in {place.of(member).record for member in task.members}:
-            for entry in self._new(task, environment):
+        for member in task.members:
+            for entry in self._new(task, place.of(member).record):
                 journal.append(entry, durable=False)
         last = len(records) - 1
         for index, record in enumerate(records):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -343,6 +345,74 @@ def test_benchmarks_are_what_snakemake_makes_of_them(workspace: Workspace) -> No
         assert float(row["s"]) > 0.6
         assert min(float(row[name]) for name in ("max_rss", "max_vms", "max_uss", "max_pss")) > 0
         assert float(row["cpu_time"]) > 0
+
+
+def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
+    workspace.write("data/in.txt", "in\n")
+    workspace.write("helper.txt", "help\n")
+    rules = [
+        f"""
+        rule {name}:
+            input: "data/in.txt"
+            output: "out/{name}.txt", directory("out/{name}.d"), link="out/{name}.link"
+            log: "logs/{name}.log"
+            benchmark: "bench/{name}.tsv"
+            shadow: {depth}
+            shell:
+                "touch left-behind;"
+                "seen=$(find . -path ./.snakemake -prune -o -path ./.repro -prune -o -print | sort);"
+                "printf '%s\\n' $seen > {{output[0]}};"
+                "cat {{input}} >> {{output[0]}}; cat helper.txt >> {{output[0]}} || true;"
+                "mkdir -p {{output[1]}}; echo x > {{output[1]}}/x; ln -s {name}.txt {{output.link}};"
+                "echo said > {{log}}"
+        """
+        for name, depth in {
+            "minimal": "'minimal'",
+            "copied": "'copy-minimal'",
+            "shallow": "'shallow'",
+            "full": "'full'",
+            "true": "True",
+        }.items()
+    ]
+    failing = """
+        rule failing:
+            output: "out/failing.txt"
+            log: "logs/failing.log"
+            shadow: "minimal"
+            shell: "touch {output}; echo said > {log}; exit 3"
+        """
+    workspace.write("Snakefile", "".join(map(textwrap.dedent, [*rules, failing])))
+    targets = ["out/minimal.txt", "out/copied.txt", "out/shallow.txt", "out/full.txt"]
+
+    def made() -> dict[str, str]:
+        folders = [path for name in ("out", "logs") for path in (workspace.root / name).rglob("*")]
+        return {str(path.relative_to(workspace.root)): _content(path) for path in folders}
+
+    found = []
+    for executor in ("local", "ray"):
+        # one after the other: in `full`, a job sees what others have made
+        for target in (*targets, "out/true.txt"):
+            workspace.ok(
+                "--forcerun", target.split("/")[1].split(".")[0], "--", target, executor=executor
+            )
+        workspace.fails("out/failing.txt", executor=executor)
+        found.append(made())
+        assert not list((workspace.root / ".snakemake/shadow").iterdir())
+        assert len(list((workspace.root / "bench").iterdir())) == 5
+        for name in ("out", "logs", "bench"):
+            shutil.rmtree(workspace.root / name)
+    assert found[0] == found[1]
+    assert found[0]["logs/failing.log"] == "said\n"
+    assert found[0]["out/minimal.link"] == "minimal.txt"
+    assert not (workspace.root / "left-behind").exists()
+    tiers = [job.record.tier for history in workspace.histories() for job in history.jobs]
+    assert set(tiers) == {Tier.DIRECT}
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return str(path.readlink())
+    return "a directory" if path.is_dir() else path.read_text()
 
 
 def test_a_failed_job_shows_its_log_and_is_in_the_record(workspace: Workspace) -> None:

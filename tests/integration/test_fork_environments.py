@@ -371,9 +371,10 @@ def test_benchmarks_show_what_the_job_used(
         assert float(shown["s"]) > 0.6
         assert float(shown["max_rss"]) > 0
         assert float(shown["cpu_time"]) > 0
-        assert float(shown["mean_load"]) > 0
         assert shown["rule_name"] == "a"
         contained = place.kind is EnvironmentKind.CONTAINER
+        # Snakemake's own figure needs a third look at the process, after a second
+        assert float(shown["mean_load"]) > 0 or not contained
         assert (shown["max_pss"] == "-") is contained
     assert '"rule_name": "b"' in _text(inside, "b.jsonl")
     tiers = {job.record.spec.rule: job.record.tier for job in inside.history.jobs}
