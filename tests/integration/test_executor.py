@@ -350,10 +350,12 @@ def test_benchmarks_are_what_snakemake_makes_of_them(workspace: Workspace) -> No
 def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
     workspace.write("data/in.txt", "in\n")
     workspace.write("helper.txt", "help\n")
+    # one after the other: in `full`, a job sees what others have made
+    names = ["minimal", "copied", "shallow", "full", "true"]
     rules = [
         f"""
         rule {name}:
-            input: "data/in.txt"
+            input: {["data/in.txt", *(f"out/{one}.txt" for one in names[:index])]}
             output: "out/{name}.txt", directory("out/{name}.d"), link="out/{name}.link"
             log: "logs/{name}.log"
             benchmark: "bench/{name}.tsv"
@@ -362,17 +364,17 @@ def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
                 "touch left-behind;"
                 "seen=$(find . -path ./.snakemake -prune -o -path ./.repro -prune -o -print | sort);"
                 "printf '%s\\n' $seen > {{output[0]}};"
-                "cat {{input}} >> {{output[0]}}; cat helper.txt >> {{output[0]}} || true;"
+                "cat {{input[0]}} >> {{output[0]}}; cat helper.txt >> {{output[0]}} || true;"
                 "mkdir -p {{output[1]}}; echo x > {{output[1]}}/x; ln -s {name}.txt {{output.link}};"
                 "echo said > {{log}}"
         """
-        for name, depth in {
-            "minimal": "'minimal'",
-            "copied": "'copy-minimal'",
-            "shallow": "'shallow'",
-            "full": "'full'",
-            "true": "True",
-        }.items()
+        for index, (name, depth) in enumerate(
+            zip(
+                names,
+                ["'minimal'", "'copy-minimal'", "'shallow'", "'full'", "True"],
+                strict=True,
+            )
+        )
     ]
     failing = """
         rule failing:
@@ -382,7 +384,6 @@ def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
             shell: "touch {output}; echo said > {log}; exit 3"
         """
     workspace.write("Snakefile", "".join(map(textwrap.dedent, [*rules, failing])))
-    targets = ["out/minimal.txt", "out/copied.txt", "out/shallow.txt", "out/full.txt"]
 
     def made() -> dict[str, str]:
         folders = [path for name in ("out", "logs") for path in (workspace.root / name).rglob("*")]
@@ -390,11 +391,7 @@ def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
 
     found = []
     for executor in ("local", "ray"):
-        # one after the other: in `full`, a job sees what others have made
-        for target in (*targets, "out/true.txt"):
-            workspace.ok(
-                "--forcerun", target.split("/")[1].split(".")[0], "--", target, executor=executor
-            )
+        workspace.ok("out/true.txt", executor=executor)
         workspace.fails("out/failing.txt", executor=executor)
         found.append(made())
         assert not list((workspace.root / ".snakemake/shadow").iterdir())
