@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from snakemake_interface_common.exceptions import WorkflowError
+
 from snakemake_executor_plugin_ray.checks import check
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
@@ -23,7 +25,12 @@ from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import LOG_ROOT, Settings, Translator
-from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.backends.snakemake_run import (
+    config_digest,
+    describe_run,
+    secrets_of,
+    variables_of,
+)
 from snakemake_repro.backends.snakemake_shipping import (
     Shipping,
     assume_shared_files,
@@ -31,6 +38,8 @@ from snakemake_repro.backends.snakemake_shipping import (
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.backends.snakemake_values import argv_of, defaulted_resources
+from snakemake_repro.backends.staging import discard
+from snakemake_repro.errors import StorageError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
@@ -125,7 +134,7 @@ class Run:
                     trace=settings.hermetic_trace == "auto",
                 ),
                 config_digest=config_digest(plain.describe(dict(workflow.config))),
-                variables=secrets,
+                variables=variables_of(workflow),
                 secrets=tuple(secrets),
             ),
             redact=self._redact,
@@ -224,6 +233,7 @@ class Run:
             task = dataclasses.replace(task, shipment=self._shipping.shipment(members))
         if task.tier is Tier.DIRECT:
             self._prepare_outputs(job)
+            task = _in_shadow(task, job)
         fitted = fit(
             rule=job.name if job.is_group() else job.rule.name,
             threads=max(0, int(job.threads)),
@@ -239,7 +249,10 @@ class Run:
         self._logger.debug(f"Ray: job {job.jobid} takes the {task.tier.value} tier.")
         self._tasks[job] = task
         self._dispatcher.submit(
-            task, fitted.request, lambda final, result: self._verdict(job, final, result)
+            task,
+            fitted.request,
+            lambda final, result: self._verdict(job, final, result),
+            lambda lost: self._again(job, lost),
         )
 
     def accepted(self, job: Any) -> None:
@@ -267,6 +280,8 @@ class Run:
             self._shipping.discard()
         if self._begun and not self._settings.no_record:
             for task in stopped:
+                if task.shadow is not None:
+                    discard(Path(task.shadow))
                 ids = [member.id for member in task.members]
                 self._recording.rejected(ids, "interrupted", interrupted=True)
             self._end("interrupted")
@@ -284,6 +299,21 @@ class Run:
             self._wait_for_delivery()
 
     # -- called from the connection's thread -------------------------------------------------
+
+    def _again(self, job: Any, task: Task) -> Task:
+        """Give a job that was lost another shadow directory, if it had one.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        if task.shadow is None:
+            return task
+        discard(Path(task.shadow))
+        try:
+            self._prepare_outputs(job)
+        except (WorkflowError, OSError) as exc:
+            raise StorageError(f"cannot make the shadow directory of a job again: {exc}") from exc
+        return _in_shadow(task, job)
 
     def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
         with self._lock:
@@ -419,6 +449,12 @@ class Run:
         if message not in self._warned:
             self._warned.add(message)
             self._logger.warning(message)
+
+
+def _in_shadow(task: Task, job: Any) -> Task:
+    return dataclasses.replace(
+        task, shadow=None if job.shadow_dir is None else str(Path(job.shadow_dir).absolute())
+    )
 
 
 def _absolute(path: Path | None) -> str | None:

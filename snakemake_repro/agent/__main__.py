@@ -61,7 +61,8 @@ class _Agent:
             os.write(self._replies, json.dumps(message).encode() + b"\n")
 
     def _run(self, request: dict[str, Any]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags |= 0 if request.get("append") else os.O_TRUNC
         try:
             log_fd = os.open(request["log"], flags, 0o644)
         except OSError as exc:

@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 from snakemake_repro.agent import scripts
+from snakemake_repro.backends.snakemake_forks import Surroundings, put_figures
 from snakemake_repro.logic import plain
 
 _SIGNAL_BASE = 128
@@ -42,8 +44,13 @@ def run(request: dict[str, Any]) -> int:
     if request["programs"] is not None:
         scripts.use_programs(request["programs"])
     try:
+        if request["members"] is not None:
+            Surroundings.read(Path(request["members"])).install()
+        if command["kind"] == "benchmark":
+            _benchmark(command)
+            return 0
         if command["kind"] == "call":
-            _call(command["call"])
+            _call(command["call"], _arguments(command["call"]))
             return 0
         return _snakemake(command["argv"])
     except scripts.MissingInterpreterError as exc:
@@ -61,7 +68,46 @@ def run(request: dict[str, Any]) -> int:
         sys.stderr.flush()
 
 
-def _call(call: dict[str, Any]) -> None:
+def _benchmark(command: dict[str, Any]) -> None:
+    """Run a job as often as a benchmark is to repeat it, and write the file.
+
+    Where containers have run already, what they used is given, and only the file is written.
+    """
+    from snakemake.benchmark import BenchmarkRecord, write_benchmark_records
+
+    wanted, call = command["benchmark"], command["call"]
+    arguments = _arguments(call)
+    measured = wanted.get("measured")
+    records = [BenchmarkRecord() for _ in range(wanted.get("repeats", 1))]
+    for iteration, record in enumerate(records):
+        if measured is not None:
+            record.running_time, cpu_s, peak_mb = measured[iteration]
+            put_figures(record, cpu_s=cpu_s, peak_mb=peak_mb)
+        elif command.get("text") is not None:
+            _shell(command["text"], command["executable"], record)
+        else:
+            measuring = {"bench_record": record, "bench_iteration": iteration}
+            _call(call, {**arguments, **measuring})
+    for record in records:
+        record.jobid, record.rule_name = arguments["jobid"], arguments["rulename"]
+        for name in ("wildcards", "params", "resources", "input", "threads"):
+            setattr(record, name, arguments[name])
+    write_benchmark_records(records, wanted["path"], wanted.get("extended", False))
+
+
+def _shell(text: str, executable: str, record: Any) -> None:
+    """Run a text as ``shell()`` does once it is formatted."""
+    from snakemake.benchmark import benchmarked
+
+    process = subprocess.Popen([executable, "-c", text])
+    with benchmarked(process.pid, record):
+        status = process.wait()
+    if status:
+        raise subprocess.CalledProcessError(status, text)
+
+
+def _arguments(call: dict[str, Any]) -> dict[str, Any]:
+    """Decode what Snakemake's functions are called with."""
     from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
     from snakemake.shell import shell
 
@@ -71,7 +117,7 @@ def _call(call: dict[str, Any]) -> None:
     resources = _named(ResourceList, call["resources"])
     if "TMPDIR" in os.environ and "tmpdir" in resources.keys():  # noqa: SIM118 - a Namedlist
         _set_tmpdir(resources, os.environ["TMPDIR"])
-    arguments: dict[str, Any] = {
+    return {
         "input": _named(InputFiles, call["input"]),
         "output": _named(OutputFiles, call["output"]),
         "params": _named(Params, call["params"]),
@@ -88,12 +134,15 @@ def _call(call: dict[str, Any]) -> None:
         "env_modules": None,
         "bench_record": None,
         "jobid": call["jobid"],
-        "bench_iteration": None,
+        "bench_iteration": call.get("bench_iteration"),
         "cleanup_scripts": call["cleanup_scripts"],
         "shadow_dir": None,
         "sourcecache_path": call["sourcecache_path"],
         "runtime_sourcecache_path": call["runtime_sourcecache_path"],
     }
+
+
+def _call(call: dict[str, Any], arguments: dict[str, Any]) -> None:
     if call["function"] == "script":
         from snakemake.script import script
 

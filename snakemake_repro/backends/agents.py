@@ -59,11 +59,15 @@ class Agent:
         search_path: Path | None = None,
         programs: str | None = None,
         plan: Path | None = None,
+        members: Path | None = None,
+        append: bool = False,
     ) -> Ended:
         """Run a job to its end.
 
         With ``plan``, a call only writes into that file what it would run (``agent.scripts``).
-        With ``programs``, it takes what runs its script from that directory or not at all.
+        With ``programs``, it takes what runs its script from that directory or not at all. With
+        ``members``, Snakemake finds in that file where its jobs run (``backends.snakemake_forks``).
+        With ``append``, what is in the log stays.
         A ``KeyboardInterrupt`` (how Ray cancels a task) ends the job's process tree first.
 
         Raises:
@@ -80,6 +84,8 @@ class Agent:
             "search_path": None if search_path is None else str(search_path),
             "programs": programs,
             "plan": None if plan is None else str(plan),
+            "members": None if members is None else str(members),
+            "append": append,
         }
         self._send(request)
         pid = None

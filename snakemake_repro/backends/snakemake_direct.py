@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import string
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.relocation import mentions
 from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
-from snakemake_repro.records.tasks import Command, IsolationRequest
+from snakemake_repro.records.tasks import Benchmark, Command, IsolationRequest
 
 TESTED_VERSIONS = ("9.27",)
 """Minor versions of Snakemake whose job internals the direct tier was tested with."""
@@ -54,7 +55,7 @@ class Hermetic:
         return IsolationMode.ENFORCE if self.default == "off" else IsolationMode(self.default)
 
     def request(
-        self, job: Any, workflow: Any, *, fork_only: bool, contained: bool
+        self, job: Any, workflow: Any, *, fork_only: bool, contained: Callable[[Any], bool]
     ) -> IsolationRequest | None:
         """Return what a node needs to know to close a job off, ``None`` if it is not to.
 
@@ -62,7 +63,7 @@ class Hermetic:
             job: Snakemake's; maybe a group.
             workflow: Likewise.
             fork_only: It takes the fork tier in any case.
-            contained: It runs in a container.
+            contained: Tells whether a job runs in a container.
 
         Raises:
             IsolationError: It is to be, and cannot; or it is to have no network, and nothing here
@@ -70,16 +71,18 @@ class Hermetic:
         """
         members = job if job.is_group() else [job]
         wanted = next(filter(None, map(self.mode, members)), None)
-        if not contained and wanted is not IsolationMode.ENFORCE:
-            _refuse_network(members)
+        if wanted is not IsolationMode.ENFORCE:
+            _refuse_network(member for member in members if not contained(member))
         if wanted is None:
             return None
-        if contained and wanted is IsolationMode.REPORT:
+        if wanted is IsolationMode.REPORT and any(map(contained, members)):
             raise not_hermetic(job, "`report` watches what jobs do, and it runs in a container")
         try:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
             raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
+        if job.benchmark or job.is_shadow:
+            raise not_hermetic(job, "it has a benchmark or a shadow directory")
         if gpus_of(dict(job.resources.items())):
             raise not_hermetic(job, "it uses a GPU")
         return IsolationRequest(
@@ -116,10 +119,11 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             "neither shell nor script nor notebook nor wrapper": not (
                 job.is_shell or job.is_script or job.is_notebook or job.is_wrapper
             ),
-            "shadow": job.is_shadow,
-            "benchmark": bool(job.benchmark),
-            "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
-            "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
+            # elsewhere than below the working directory is perhaps not seen by all nodes
+            "a shadow directory of the node": job.is_shadow and not _shares_shadows(workflow),
+            "between-workflow cache": workflow.workflow_settings.cache is not None
+            and bool(rule.cache),
+            "storage": any(f.is_storage for f in _files(job)),
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
             "software deployment by Snakemake": bool(
@@ -133,18 +137,64 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             raise IndirectError(reason)
 
 
-def require_portable(command: Command, workdir: Path) -> None:
-    """Make sure that nothing in a command names the driver's working directory.
+def require_portable(job: Any, command: Command, workdir: Path) -> None:
+    """Make sure that nothing of a job names the driver's working directory.
 
     Where scripts are is known to move with them.
 
     Raises:
         IndirectError: Something does; only the Snakefile, read again on the node, knows better.
     """
+    if job.is_shadow:
+        raise IndirectError("a shadow directory, which nodes do not share")
     call = command.call if isinstance(command.call, dict) else {}
     values = {name: value for name, value in call.items() if name not in _MOVED}
     if mentions([command.text, values], str(workdir)):
         raise IndirectError("a value that names the working directory, which nodes do not share")
+
+
+def benchmark_of(job: Any, workflow: Any) -> Benchmark | None:
+    """Return the benchmark that a job's rule asks for."""
+    if not job.benchmark:
+        return None
+    return Benchmark(
+        path=str(Path(job.benchmark).absolute()),
+        repeats=job.benchmark_repeats,
+        extended=workflow.output_settings.benchmark_extended,
+    )
+
+
+def format_roots(template: str) -> set[str]:
+    """Return the names that a format string starts its fields with.
+
+    Raises:
+        IndirectError: A field that only Snakemake's own frame can resolve.
+    """
+    found = set()
+    for _, field, spec, _ in string.Formatter().parse(template):
+        if field is None:
+            continue
+        root = field.replace("[", ".", 1).partition(".")[0]
+        if not root or root.isdigit() or (spec and "{" in spec) or field == "resources":
+            raise IndirectError(f"the command has the field {{{field}}}")
+        found.add(root)
+    return found
+
+
+def tmpdir_of(job: Any) -> tuple[str | None, bool]:
+    """Return the temporary directory that the author set, and whether there is to be one.
+
+    Raises:
+        IndirectError: Only the node can tell it.
+    """
+    resource = job.rule.resources.get("tmpdir")
+    if resource is None:
+        return None, False
+    if not resource.is_evaluable():
+        return str(resource.value), True
+    if resource.raw == "system_tmpdir":
+        return None, True
+    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def not_hermetic(job: Any, reason: str) -> IsolationError:
@@ -166,6 +216,17 @@ def _refuse_network(members: Iterable[Any]) -> None:
                 "it is neither in a container nor closed off",
                 hint="Give it a `container:`, or `hermetic=True` with --ray-hermetic enforce.",
             )
+
+
+def _shares_shadows(workflow: Any) -> bool:
+    persistence = workflow.persistence
+    return Path(persistence.shadow_path).parent == Path(persistence.path)
+
+
+def _files(job: Any) -> Iterator[Any]:
+    yield from (*job.input, *job.output, *job.log)
+    if job.benchmark:
+        yield job.benchmark
 
 
 def _is_fixed(file: Any) -> bool:

@@ -44,35 +44,12 @@ class RuleEnvironments:
         self._preferred = preferred
         self._specs: dict[Path, EnvironmentSpec] = {}
 
-    def of(self, members: Sequence[Any]) -> EnvironmentSpec:
-        """Return the environment of jobs that run together.
+    def of(self, job: Any) -> EnvironmentSpec:
+        """Return the environment of a job.
 
         Raises:
-            EnvironmentSpecError: It cannot be given, or they ask for different ones.
+            EnvironmentSpecError: It cannot be given.
         """
-        specs = {spec.name: spec for spec in map(self._one, members)}
-        if len(specs) > 1:
-            rules = ", ".join(sorted({member.rule.name for member in members}))
-            raise EnvironmentSpecError(
-                f"the rules {rules} run as one group but ask for different environments "
-                f"({', '.join(sorted(specs))})",
-                hint="Give the rules of the group one environment, or take them out of the group.",
-            )
-        return next(iter(specs.values()))
-
-    def files(self, members: Sequence[Any]) -> Iterator[Path]:
-        """Yield the environment files in whose environment jobs are to run.
-
-        Raises:
-            EnvironmentSpecError: A rule asks for a container and for a conda environment.
-        """
-        for job in members if self._image else ():
-            contained = chosen_image(job, self._workflow, self._preferred)
-            path = None if contained else environment_file(job)
-            if path is not None:
-                yield path
-
-    def _one(self, job: Any) -> EnvironmentSpec:
         if self._image is None or job.is_norun:
             return HOST
         address = chosen_image(job, self._workflow, self._preferred)
@@ -93,6 +70,18 @@ class RuleEnvironments:
         if path not in self._specs:
             self._specs[path] = resolve_spec(path, self._root, link_scripts=self._link_scripts)
         return self._specs[path]
+
+    def files(self, members: Sequence[Any]) -> Iterator[Path]:
+        """Yield the environment files in whose environment jobs are to run.
+
+        Raises:
+            EnvironmentSpecError: A rule asks for a container and for a conda environment.
+        """
+        for job in members if self._image else ():
+            contained = chosen_image(job, self._workflow, self._preferred)
+            path = None if contained else environment_file(job)
+            if path is not None:
+                yield path
 
 
 def environment_file(job: Any) -> Path | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import string
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +22,15 @@ from snakemake_repro.backends.snakemake_direct import (
     TBD,
     Hermetic,
     IndirectError,
+    benchmark_of,
+    format_roots,
     not_hermetic,
     require_direct,
     require_portable,
+    tmpdir_of,
 )
-from snakemake_repro.backends.snakemake_environments import RuleEnvironments
+from snakemake_repro.backends.snakemake_environments import HOST, RuleEnvironments
+from snakemake_repro.backends.snakemake_forks import check_seams
 from snakemake_repro.backends.snakemake_values import (
     builtin,
     defaulted_resources,
@@ -50,7 +53,14 @@ from snakemake_repro.records import (
     Json,
     Tier,
 )
-from snakemake_repro.records.tasks import ENGINES, Command, IsolationRequest, Member, Task
+from snakemake_repro.records.tasks import (
+    ENGINES,
+    Command,
+    ContainerRequest,
+    IsolationRequest,
+    Member,
+    Task,
+)
 
 LOG_ROOT = ".snakemake/ray"
 
@@ -139,9 +149,9 @@ class Translator:
             IsolationError: The job cannot run hermetically as asked.
         """
         members = _members(job)
-        environment = self._environments.of(members)
         isolation = self.isolation(job)
-        command, tier = self._command(job, environment)
+        command, tier = self._command(job)
+        environment = HOST if tier is Tier.FORK else self._environments.of(job)
         if isolation is not None and tier is Tier.FORK:
             raise not_hermetic(job, "it takes the fork tier (its values are not plain data)")
         paths = [str(file) for member in members for file in member.input]
@@ -152,22 +162,17 @@ class Translator:
             log=self._log_path(job, members[0]),
             tier=tier,
             command=command,
-            members=tuple(self._member(member) for member in members),
+            members=tuple(
+                self._member(member) if tier is Tier.DIRECT else self._placed(member)
+                for member in members
+            ),
             environment=environment,
             attempt=job.attempt,
             threads=max(1, int(job.threads)),
             group=str(job.groupid) if job.is_group() else None,
             variables=dict(self._settings.variables),
             secrets=self._settings.secrets,
-            container=container_request(
-                job,
-                self._workflow,
-                engine=self._settings.engine,
-                network=self._settings.network,
-                defaulted=defaulted_resources(job, self._workflow),
-            )
-            if _contained(environment)
-            else None,
+            container=self._container(job, environment),
             environment_store=self._settings.environment_store,
             known=self._known(paths) if self._settings.record else None,
             record=self._settings.record,
@@ -181,21 +186,27 @@ class Translator:
             IsolationError: It is to be, and cannot.
         """
         settings = self._settings
-        contained = _contained(self._environments.of(_members(job)))
         return settings.hermetic.request(
-            job, self._workflow, fork_only=settings.fork_only, contained=contained
+            job, self._workflow, fork_only=settings.fork_only, contained=self._contained
         )
 
     def check_environment(self, job: Any) -> EnvironmentKind:
-        """Raise what ``task`` would raise over the job's environment, before anything runs.
+        """Return what kind of environment a job has, before anything runs.
 
-        Returns:
-            What kind of environment it is.
+        Raises:
+            EnvironmentSpecError: What ``task`` would raise.
         """
-        environment = self._environments.of(_members(job))
-        if _contained(environment):
-            self._command(job, environment)
-        return environment.kind
+        kind = self._environments.of(job).kind
+        if kind is not EnvironmentKind.HOST:
+            check_seams()  # whatever makes it take the fork tier
+            if job.is_cwl:
+                raise EnvironmentSpecError(
+                    f"rule {job.rule.name} asks for an environment and for `cwl:`, whose tools are "
+                    "started by cwltool, which brings containers of its own",
+                    hint="Leave `container:` and `conda:` away there, or use "
+                    "`--ray-environments host`.",
+                )
+        return kind
 
     def environment_files(self, job: Any) -> Iterator[Path]:
         """Yield the environment files in whose environment a job or group job is to run.
@@ -211,36 +222,48 @@ class Translator:
 
     # -- what to run ------------------------------------------------------------------------
 
-    def _command(self, job: Any, environment: EnvironmentSpec) -> tuple[Command, Tier]:
+    def _contained(self, job: Any) -> bool:
+        return self._environments.of(job).kind is EnvironmentKind.CONTAINER
+
+    def _container(self, job: Any, environment: EnvironmentSpec) -> ContainerRequest | None:
+        if environment.kind is not EnvironmentKind.CONTAINER:
+            return None
+        return container_request(
+            job,
+            self._workflow,
+            engine=self._settings.engine,
+            network=self._settings.network,
+            defaulted=defaulted_resources(job, self._workflow),
+        )
+
+    def _command(self, job: Any) -> tuple[Command, Tier]:
         try:
             command = self._direct(job)
-        except (IndirectError, plain.NotPlainError) as exc:
-            if not _contained(environment):
-                return self._fork(job), Tier.FORK
-            name = f"group {job.groupid}" if job.is_group() else f"rule {job.rule.name}"
-            raise EnvironmentSpecError(
-                f"{name} asks for the container {environment.name} and for what this version runs "
-                f"on the host only: {exc}",
-                hint="In containers it runs shell, script, notebook and wrapper rules. "
-                "`--ray-environments host` runs all rules on the host (recorded as unpinned).",
-            ) from exc
-        if _contained(environment) and command.executable:
+        except (IndirectError, plain.NotPlainError):
+            return self._fork(job), Tier.FORK
+        if command.executable and self._contained(job):
             # the path is the driver's; the image has its own
             command = dataclasses.replace(command, executable=Path(command.executable).name)
         return command, Tier.DIRECT
 
     def _fork(self, job: Any) -> Command:
-        return Command(kind="snakemake", argv=tuple(self._argv(job)))
+        argv = list(self._argv(job))
+        # Snakemake leaves it away where it names no rules
+        if self._workflow.workflow_settings.cache is not None and "--cache" not in argv:
+            argv.append("--cache")
+        return Command(kind="snakemake", argv=tuple(argv))
 
     def _direct(self, job: Any) -> Command:
         require_direct(job, self._workflow, fork_only=self._settings.fork_only)
-        tmpdir, wanted = _tmpdir(job)
+        tmpdir, wanted = tmpdir_of(job)
         if job.is_shell:
             made = self._shell(job, tmpdir=tmpdir, wanted=wanted)
         else:
             made = Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
+        if (benchmark := benchmark_of(job, self._workflow)) is not None:
+            made = dataclasses.replace(made, call=self._call(job), benchmark=benchmark)
         if self._settings.apart:
-            require_portable(made, self._settings.workdir)
+            require_portable(job, made, self._settings.workdir)
         return made
 
     def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
@@ -251,7 +274,7 @@ class Translator:
         available = job.rule.run_func.__globals__
         values = self._shell_values(job)
         extra = {}
-        for field in _roots(template):
+        for field in format_roots(template):
             if field not in values:
                 if field not in available:
                     raise IndirectError(f"the command formats {field!r}")
@@ -361,6 +384,17 @@ class Translator:
             },
         )
 
+    def _placed(self, job: Any) -> Member:
+        """Translate a job of a fork, with the environment that its commands run in."""
+        environment = self._environments.of(job)
+        if environment.kind is EnvironmentKind.HOST:
+            return self._member(job)
+        return dataclasses.replace(
+            self._member(job),
+            environment=environment,
+            container=self._container(job, environment),
+        )
+
     def _shown_command(self, job: Any) -> str:
         """Return the command as the record shows it: every node has a temporary directory."""
         return self._redact.text(job.shellcmd).replace(TBD, "$TMPDIR")
@@ -424,39 +458,6 @@ class Translator:
 
 def _members(job: Any) -> list[Any]:
     return list(job) if job.is_group() else [job]
-
-
-def _contained(environment: EnvironmentSpec) -> bool:
-    return environment.kind is EnvironmentKind.CONTAINER
-
-
-def _roots(template: str) -> set[str]:
-    """Return the names that a format string starts its fields with.
-
-    Raises:
-        IndirectError: A field that only Snakemake's own frame can resolve.
-    """
-    found = set()
-    for _, field, spec, _ in string.Formatter().parse(template):
-        if field is None:
-            continue
-        root = field.replace("[", ".", 1).partition(".")[0]
-        if not root or root.isdigit() or (spec and "{" in spec) or field == "resources":
-            raise IndirectError(f"the command has the field {{{field}}}")
-        found.add(root)
-    return found
-
-
-def _tmpdir(job: Any) -> tuple[str | None, bool]:
-    """Return the temporary directory that the author set, and whether there is to be one."""
-    resource = job.rule.resources.get("tmpdir")
-    if resource is None:
-        return None, False
-    if not resource.is_evaluable():
-        return str(resource.value), True
-    if resource.raw == "system_tmpdir":
-        return None, True
-    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def _relative(path: str, workdir: Path) -> str:

@@ -19,6 +19,7 @@ from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.records import Digest, Json, Source, WorkflowRun
 
+_CACHE = "SNAKEMAKE_OUTPUT_CACHE"
 _PACKAGES = ("snakemake", "ray", "mlflow-skinny", "mlflow")
 
 
@@ -70,6 +71,14 @@ def secrets_of(workflow: Any) -> dict[str, str]:
     settings = workflow.remote_execution_settings
     declared = {*workflow.envvars, *(settings.envvars if settings else ())}
     return {name: os.environ[name] for name in sorted(declared) if name in os.environ}
+
+
+def variables_of(workflow: Any) -> dict[str, str]:
+    """Return what jobs get from the driver's variables: the declared ones, and Snakemake's own."""
+    found = secrets_of(workflow)
+    if workflow.workflow_settings.cache is not None and _CACHE in os.environ:
+        found[_CACHE] = os.environ[_CACHE]
+    return found
 
 
 def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iterator[Source]:

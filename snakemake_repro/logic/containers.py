@@ -35,7 +35,7 @@ _CGROUP = (
 
 _SUPERVISOR = f"""\
 [ "$PPID" -le 1 ] && [ "$$" -lt 100 ] || {{ echo "no pid namespace of its own"; exit 125; }}
-exec 3<&0 </dev/null >>"$1" 2>&1
+exec 3<&0 </dev/null >>"$1" 2>>"$6"
 command -v "$3" >/dev/null || {{ echo "the image has no shell '$3'"; exit 127; }}
 {{ read -r _; kill -9 -1; }} <&3 3<&- >/dev/null 2>&1 &
 umask "$5"
@@ -75,6 +75,7 @@ class Cage:
         usage_here: The same file on the node.
         network: Whether it has the node's network, or none.
         closed: It is to write nowhere else, and to be the same on every node.
+        output: File for standard output alone, likewise; ``None`` where that is the log.
     """
 
     binds: tuple[Bind, ...]
@@ -83,6 +84,7 @@ class Cage:
     usage_here: str
     network: bool = True
     closed: bool = False
+    output: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +156,13 @@ class Usage:
 
 
 def supervised(
-    *, log: str, usage: str, shell: str, text: str, umask: str = "0022"
+    *,
+    log: str,
+    usage: str,
+    shell: str,
+    text: str,
+    umask: str = "0022",
+    output: str | None = None,
 ) -> tuple[str, ...]:
     """Return the command of a container that runs a shell text.
 
@@ -164,8 +172,9 @@ def supervised(
         shell: Name of the shell in the image.
         text: For the shell.
         umask: Of the job, in octal.
+        output: File that gets standard output, where that is another one.
     """
-    return ("sh", "-c", _SUPERVISOR, "sh", log, usage, shell, text, umask)
+    return ("sh", "-c", _SUPERVISOR, "sh", output or log, usage, shell, text, umask, log)
 
 
 def parse_usage(text: str) -> Usage:
@@ -201,6 +210,7 @@ def binds(
     outputs: Iterable[str],
     tmpdir: str | None,
     packages: Mapping[str, str],
+    shadow: str | None = None,
 ) -> tuple[Bind, ...]:
     """Return what a job in a container sees, all of it at the path that it has on the node.
 
@@ -212,11 +222,12 @@ def binds(
         outputs: Absolute paths of output and log files, and of what their directories are links to.
         tmpdir: Temporary directory that the rule's author chose.
         packages: Name -> directory of modules for scripts.
+        shadow: Directory in which the job runs, where that is not the working directory.
 
     Raises:
         EnvironmentSpecError: Something could only be shown by hiding the image's own files.
     """
-    written = [workdir, scratch, *([tmpdir] if tmpdir else [])]
+    written = [workdir, scratch, *filter(None, (tmpdir, shadow))]
     written += [posixpath.dirname(path) for path in outputs]
     whole = _outermost(written)
     for path in whole:

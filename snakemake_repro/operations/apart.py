@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from snakemake_repro.backends.ray_objects import fetch
 from snakemake_repro.errors import ReproError, StorageError
 from snakemake_repro.logic.relocation import OUTSIDE, relocate
 from snakemake_repro.operations.execute import execute_here
-from snakemake_repro.records.tasks import Shipment, Task, TaskResult
+from snakemake_repro.records.tasks import ContainerRequest, Shipment, Task, TaskResult
 
 _SOURCE_CACHE = ".snakemake/source-cache"
 _ARRIVING = "arriving"
@@ -139,26 +139,39 @@ def _localised(task: Task, shipment: Shipment, here: Path) -> Task:
         shipment.package: str(Path(snakemake_repro.__file__).parent),
         shipment.base: str(here),
     }
-    command, container = task.command, task.container
-    call = command.call
+    command = task.command
+    call, benchmark = command.call, command.benchmark
     if isinstance(call, dict):
         places = {name: relocate(str(call[name]), moves) for name in ("path", "basedir")}
         caches = dict.fromkeys(
             ("sourcecache_path", "runtime_sourcecache_path"), str(here / _SOURCE_CACHE)
         )
         call = {**call, **places, **caches}
+    if benchmark is not None:
+        benchmark = dataclasses.replace(benchmark, path=relocate(benchmark.path, moves))
     return dataclasses.replace(
         task,
         workdir=str(here),
         command=dataclasses.replace(
-            command, call=call, argv=tuple(relocate(word, moves) for word in command.argv)
+            command,
+            call=call,
+            argv=tuple(relocate(word, moves) for word in command.argv),
+            benchmark=benchmark,
         ),
-        container=None
-        if container is None
-        else dataclasses.replace(
-            container, sources=tuple(relocate(place, moves) for place in container.sources)
+        container=_moved(task.container, moves),
+        members=tuple(
+            dataclasses.replace(member, container=_moved(member.container, moves))
+            for member in task.members
         ),
         known=None,  # no file here is one that the driver knows
+    )
+
+
+def _moved(request: ContainerRequest | None, moves: Mapping[str, str]) -> ContainerRequest | None:
+    if request is None:
+        return None
+    return dataclasses.replace(
+        request, sources=tuple(relocate(place, moves) for place in request.sources)
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, Ended
@@ -25,10 +26,10 @@ from snakemake_repro.logic.containers import (
     supervised,
 )
 from snakemake_repro.operations.planning import Plan, plan_call
-from snakemake_repro.records import FileRecord
-from snakemake_repro.records.tasks import Command, ContainerRequest, Task
+from snakemake_repro.records import EnvironmentSpec, FileRecord
+from snakemake_repro.records.tasks import Command, ContainerRequest, Member, Task
 
-_TMPDIRS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
+TMPDIRS = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 _UMASK = "0022"
 _VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -55,9 +56,23 @@ class NodeContainers:
             EnvironmentSpecError: The lock does not have the image for this node's platform.
             EnvironmentBuildError: There is no engine, or the image cannot be had.
         """
-        engine = self._engine(_request(task).engine)
+        return self._realise(_request(task), task.environment, root, Path(task.workdir, task.log))
+
+    def realise_member(self, task: Task, member: Member, root: Path) -> ContainerEnvironment:
+        """Return the image of a fork's job, likewise.
+
+        Raises:
+            EnvironmentSpecError: The lock does not have the image for this node's platform.
+            EnvironmentBuildError: There is no engine, or the image cannot be had.
+        """
+        assert member.environment is not None
         log = Path(task.workdir, task.log)
-        return realise(engine, task.environment, root=root, log=log)
+        return self._realise(_of_member(member), member.environment, root, log)
+
+    def _realise(
+        self, request: ContainerRequest, spec: EnvironmentSpec, root: Path, log: Path
+    ) -> ContainerEnvironment:
+        return realise(self._engine(request.engine), spec, root=root, log=log)
 
     def run(
         self,
@@ -69,6 +84,7 @@ class NodeContainers:
         scratch: Path,
         plan: Plan | None = None,
         cage: Cage | None = None,
+        append: bool = False,
     ) -> Ended:
         """Run a task's command in its container, to its end.
 
@@ -80,6 +96,7 @@ class NodeContainers:
             scratch: The job's own directory.
             plan: Of a script, where that had to be made before.
             cage: What closes the job off; ``None`` shows it the working directory.
+            append: Keep what is in the log.
 
         Raises:
             EnvironmentBuildError: The engine refuses the container.
@@ -87,17 +104,38 @@ class NodeContainers:
         """
         log = Path(task.workdir, task.log)
         if command.kind == "shell":
-            log.write_bytes(b"")
+            log.open("ab" if append else "wb").close()
             plan = Plan(text=command.text or "", shell=command.executable or "sh")
         elif plan is None:
-            planned = self.plan(task, env, scratch)
+            planned = self.plan(
+                dataclasses.replace(task, command=command), env, scratch, append=append
+            )
             if isinstance(planned, Ended):
                 return planned
             plan = planned
         _append(log, environment.said)
-        cage = cage or _open_cage(task, plan, log=log, scratch=scratch)
-        network = self._network(environment, cage)
-        job = _container_job(task, environment, plan, env=env, cage=cage, network=network)
+        cage = cage or open_cage(
+            task.members,
+            _request(task),
+            workdir=task.workdir,
+            log=str(log),
+            scratch=str(scratch),
+            usage=str(scratch / "usage"),
+            tmpdir=task.command.tmpdir,
+            packages={} if plan.script is None else script_packages(),
+            shadow=task.shadow,
+        )
+        job = container_job(
+            environment.engine,
+            _request(task),
+            plan,
+            image=environment.image,
+            workdir=task.directory,
+            threads=task.threads,
+            env=env,
+            cage=cage,
+            network=self._network(environment, cage),
+        )
         usage = Path(cage.usage_here)
         started = time.monotonic()
         try:
@@ -124,14 +162,12 @@ class NodeContainers:
 
     def _network(self, environment: ContainerEnvironment, cage: Cage) -> str:
         """Return the engine's name for the network that a job sees."""
-        if cage.network:
-            return "host"
         engine = environment.engine
         # Podman keeps an idle container as long as another one refers to it
-        if cage.closed or engine.kind != "docker":
-            return "none"
+        if cage.network or cage.closed or engine.kind != "docker":
+            return network_of(cage)
         if engine.kind not in self._networks:
-            user = _user(environment)
+            user = user_of(engine)
             self._networks[engine.kind] = EmptyNetwork(engine, user=user, hostname=HOSTNAME)
         return self._networks[engine.kind].mode(environment.image)
 
@@ -141,15 +177,18 @@ class NodeContainers:
         self._networks.clear()
         self._engines.clear()
 
-    def plan(self, task: Task, env: Mapping[str, str], scratch: Path) -> Plan | Ended:
+    def plan(
+        self, task: Task, env: Mapping[str, str], scratch: Path, *, append: bool = False
+    ) -> Plan | Ended:
         """Let Snakemake write a script with its preamble, for the interpreter of the image.
 
         Args:
             task: Its command is a call.
             env: Has the job's places for temporary files.
             scratch: Directory for what the agent answers.
+            append: Keep what is in the log.
         """
-        temporary = {name: env[name] for name in _TMPDIRS}
+        temporary = {name: env[name] for name in TMPDIRS}
         return plan_call(
             self._calls,
             task,
@@ -157,6 +196,7 @@ class NodeContainers:
             scratch=scratch,
             python="python",
             search_path=Path(SCRIPT_PACKAGES),
+            append=append,
         )
 
 
@@ -165,67 +205,87 @@ def container_variables(env: Mapping[str, str], command: Command, scratch: Path)
 
     Both are directories on disk: what lies in memory would count against the job's limit.
     """
-    home = scratch / "home"
-    tmpdir = Path(command.tmpdir) if command.tmpdir else scratch / "tmp"
-    home.mkdir()
-    tmpdir.mkdir(parents=True, exist_ok=True)
+    return own_places(env, tmpdir=Path(command.tmpdir or scratch / "tmp"), home=scratch / "home")
+
+
+def own_places(env: Mapping[str, str], *, tmpdir: Path, home: Path) -> dict[str, str]:
+    """Return a job's variables with these two directories, and make them."""
+    for place in (home, tmpdir):
+        place.mkdir(parents=True, exist_ok=True)
     # an image has no entry for the user's number in its /etc/passwd
     who = dict.fromkeys(("USER", "LOGNAME"), "user")
     # inside, the job's devices are numbered anew
     kept = {name: value for name, value in env.items() if name != _VISIBLE_GPUS}
-    return {**kept, **dict.fromkeys(_TMPDIRS, str(tmpdir)), "HOME": str(home), **who}
+    return {**kept, **dict.fromkeys(TMPDIRS, str(tmpdir)), "HOME": str(home), **who}
 
 
-def _open_cage(task: Task, plan: Plan, *, log: Path, scratch: Path) -> Cage:
+def open_cage(
+    members: Sequence[Member],
+    request: ContainerRequest,
+    *,
+    workdir: str,
+    log: str,
+    scratch: str,
+    usage: str,
+    tmpdir: str | None,
+    packages: Mapping[str, str],
+    shadow: str | None = None,
+    output: str | None = None,
+) -> Cage:
     """Return what a job sees that is not closed off: above all its working directory."""
-    members, usage = task.members, str(scratch / "usage")
     return Cage(
         binds=binds(
-            workdir=task.workdir,
-            scratch=str(scratch),
-            sources=[place for place in _request(task).sources if Path(place).is_dir()],
-            inputs=[p for m in members for p in _read(task.workdir, m.spec.inputs)],
+            workdir=workdir,
+            scratch=scratch,
+            sources=[place for place in request.sources if Path(place).is_dir()],
+            inputs=[p for m in members for p in _read(workdir, m.spec.inputs)],
             outputs=[
                 p
                 for m in members
                 for name in (*(file.path for file in m.spec.outputs), *m.logs)
-                for p in _written(Path(task.workdir, name))
+                for p in _written(Path(workdir, name))
             ],
-            tmpdir=task.command.tmpdir,
-            packages={} if plan.script is None else script_packages(),
+            shadow=shadow,
+            tmpdir=tmpdir,
+            packages=packages,
         ),
-        log=str(log),
+        log=log,
         usage=usage,
         usage_here=usage,
-        network=_request(task).network,
+        network=request.network,
+        output=output,
     )
 
 
-def _container_job(
-    task: Task,
-    environment: ContainerEnvironment,
+def container_job(
+    engine: Engine,
+    request: ContainerRequest,
     plan: Plan,
     *,
+    image: str,
+    workdir: str,
+    threads: int,
     env: Mapping[str, str],
     cage: Cage,
     network: str,
 ) -> ContainerJob:
-    request = _request(task)
+    """Return everything that an engine must know to run a plan as this user."""
     return ContainerJob(
-        image=environment.image,
+        image=image,
         command=supervised(
             log=cage.log,
             usage=cage.usage,
             shell=plan.shell,
             text=plan.text,
             umask=_UMASK if cage.closed else own_umask(),
+            output=cage.output,
         ),
-        workdir=task.workdir,
+        workdir=workdir,
         binds=cage.binds,
         variables=env,
-        user=_user(environment),
+        user=user_of(engine),
         groups=tuple(map(str, sorted(set(os.getgroups()) - {os.getgid()}))),
-        cpus=task.threads,
+        cpus=threads,
         memory=request.memory,
         gpus=_gpus(request),
         network=network,
@@ -238,8 +298,18 @@ def _request(task: Task) -> ContainerRequest:
     return task.container or ContainerRequest()
 
 
-def _user(environment: ContainerEnvironment) -> str:
-    return "0:0" if environment.engine.facts.rootless else f"{os.getuid()}:{os.getgid()}"
+def user_of(engine: Engine) -> str:
+    """Return who a job is inside: this user, on either side of a rootless engine."""
+    return "0:0" if engine.facts.rootless else f"{os.getuid()}:{os.getgid()}"
+
+
+def network_of(cage: Cage) -> str:
+    """Return the engine's name for a job's network where no container lends it one."""
+    return "host" if cage.network else "none"
+
+
+def _of_member(member: Member) -> ContainerRequest:
+    return member.container or ContainerRequest()
 
 
 def _gpus(request: ContainerRequest) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snakemake_repro.backends.journal import JournalStore
-from snakemake_repro.errors import ClusterError, StorageError
+from snakemake_repro.errors import ClusterError, ReproError, StorageError
 from snakemake_repro.records import (
     Entry,
     FileRecord,
@@ -60,6 +60,7 @@ class _UnderWay:
     task: Task
     request: ResourceRequest
     verdict: Verdict
+    again: Callable[[Task], Task]
 
 
 class Dispatcher:
@@ -90,11 +91,25 @@ class Dispatcher:
         self._closed = False
         self.connection: Connection | None = None
 
-    def submit(self, task: Task, request: ResourceRequest, verdict: Verdict) -> None:
-        """Send a task; ``verdict`` is called exactly once, from another thread."""
+    def submit(
+        self,
+        task: Task,
+        request: ResourceRequest,
+        verdict: Verdict,
+        again: Callable[[Task], Task] = lambda task: task,
+    ) -> None:
+        """Send a task.
+
+        Args:
+            task: To be sent.
+            request: What it asks of the cluster.
+            verdict: Is called exactly once, from another thread.
+            again: Prepares the task to be repeated after a loss, also from another thread; may
+                raise a ``ReproError``.
+        """
         assert self.connection is not None
         with self._lock:
-            self._under_way[task.id] = _UnderWay(task, request, verdict)
+            self._under_way[task.id] = _UnderWay(task, request, verdict, again)
         self.connection.submit(task, request)
 
     def done(self, result: TaskResult) -> None:
@@ -168,12 +183,13 @@ class Dispatcher:
         try:
             if entry.task.tier is Tier.DIRECT:
                 _clear(self._workdir, entry.task)
-        except StorageError as exc:
+            fresh = entry.again(entry.task)
+        except ReproError as exc:
             result = TaskResult(id=entry.task.id, succeeded=False, error=exc.message, hint=exc.hint)
             entry.verdict(entry.task, result)
             return
         task = dataclasses.replace(
-            entry.task,
+            fresh,
             id=uuid.uuid4().hex,
             resubmission=entry.task.resubmission + 1,
             log=_next_log(entry.task),
@@ -181,7 +197,7 @@ class Dispatcher:
                 dataclasses.replace(member, id=uuid.uuid4().hex) for member in entry.task.members
             ),
         )
-        self.submit(task, entry.request, entry.verdict)
+        self.submit(task, entry.request, entry.verdict, entry.again)
 
     def _records(self, task: Task) -> list[JobRecord]:
         """Return what workers journaled of a task, in its order."""

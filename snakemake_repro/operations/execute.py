@@ -25,8 +25,10 @@ from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
+from snakemake_repro.operations.benchmarks import run_measured
 from snakemake_repro.operations.cells import Cell
-from snakemake_repro.operations.container_jobs import NodeContainers, container_variables
+from snakemake_repro.operations.container_jobs import TMPDIRS, NodeContainers, container_variables
+from snakemake_repro.operations.forks import run_fork
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
 from snakemake_repro.operations.planning import Plan, plan_call
 from snakemake_repro.operations.rooms import Room, Window, room_tmpdir
@@ -61,7 +63,6 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
 )
 _RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-_TMPDIR_VARIABLES = ("TMPDIR", "TMP", "TEMPDIR", "TEMP")
 _METRICS = "metrics.jsonl"
 _SCRIPT = "script.sh"
 _EPOCH = "315532800"
@@ -119,7 +120,7 @@ class _Node:
         for item in prepared:
             refresh(item, place, course.linked)
         records = tuple(job_record(task, item, place, course) for item in prepared)
-        entries = self._write(task, records, place.environment)
+        entries = self._write(task, records, place)
         if course.ended is None:
             raise KeyboardInterrupt
         return TaskResult(
@@ -144,6 +145,13 @@ class _Node:
             if contained
             else environments.realise(task.environment),
             cache=StatCache.from_json(task.known or []),
+            members={
+                member.id: self._containers.realise_member(task, member, store)
+                if member.container is not None
+                else environments.realise(member.environment)
+                for member in task.members
+                if member.environment is not None
+            },
         )
 
     def _execute(self, task: Task, place: Place) -> Course:
@@ -186,11 +194,11 @@ class _Node:
         if task.isolation is None or task.command.kind == "shell":
             return None
         if isinstance(place.environment, ContainerEnvironment):
-            temporary = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+            temporary = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
             with scratch_directory() as scratch:
                 return self._containers.plan(task, temporary, scratch)
         python = place.environment.python
-        tmpdir = dict.fromkeys(_TMPDIR_VARIABLES, room_tmpdir(task.command))
+        tmpdir = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
         with scratch_directory() as scratch:
             return plan_call(
                 self._calls,
@@ -213,25 +221,46 @@ class _Node:
                 if cell is None
                 else {**cell.environ, **env}
             )
-            return self._containers.run(
+            run = functools.partial(
+                self._containers.run,
                 task,
-                command,
-                place.environment,
+                environment=place.environment,
                 env=env,
                 scratch=scratch,
                 plan=plan,
                 cage=None if cell is None else cell.cage,
             )
+            if command.benchmark is None:
+                return run(command=command)
+            return run_measured(
+                command,
+                lambda repetition, append: run(command=repetition, append=append),
+                self._calls,
+                env={**self._environ, **env},
+                workdir=place.root,
+                log=log,
+            )
         if isinstance(where, Room | Window):
             if plan is None:
                 plan = Plan(text=command.text or "", shell=command.executable or "sh")
             command = where.enter(plan, env)
+        if command.benchmark is not None:
+            command = dataclasses.replace(command, kind="benchmark")
         if command.kind in ("shell", "program"):
-            return self._shells.run(command, cwd=place.root, env=env, log=log)
+            return self._shells.run(command, cwd=Path(task.directory), env=env, log=log)
+        if place.members:
+            return run_fork(
+                self._calls,
+                command,
+                task,
+                place,
+                variables=lambda environment: self._variables(task, environment, where),
+                scratch=where.shared[0],
+            )
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
             command,
-            cwd=place.root,
+            cwd=Path(task.directory),
             env=env,
             log=log,
             python=place.environment.python if pinned else None,
@@ -251,7 +280,7 @@ class _Node:
         if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
             env["CUDA_VISIBLE_DEVICES"] = gpus
         if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
-            env.update(dict.fromkeys(_TMPDIR_VARIABLES, where.tmpdir))
+            env.update(dict.fromkeys(TMPDIRS, where.tmpdir))
         first = task.members[0]
         description = {
             "id": first.id,
@@ -265,9 +294,7 @@ class _Node:
         env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
         return env
 
-    def _write(
-        self, task: Task, records: tuple[JobRecord, ...], environment: RealisedEnvironment
-    ) -> Json:
+    def _write(self, task: Task, records: tuple[JobRecord, ...], place: Place) -> Json:
         """Append the records to this worker's journal of the run; durable on return.
 
         Returns:
@@ -276,30 +303,30 @@ class _Node:
         if not task.record:
             return None
         entries = [
-            *self._new(task, environment),
+            *self._new(task, place),
             *(JobEnded(run_id=task.run_id, at=_clock.now(), job=record) for record in records),
         ]
         if task.shipment is not None:
             return [entry.to_line() for entry in entries]
-        place = (task.workdir, task.run_id)
-        journal = self._journals.get(place)
+        key = (task.workdir, task.run_id)
+        journal = self._journals.get(key)
         if journal is None:
             journal = FileJournal(Path(task.workdir), task.run_id, "worker")
-            self._journals[place] = journal
+            self._journals[key] = journal
         last = len(entries) - 1
         for index, entry in enumerate(entries):
             journal.append(entry, durable=index == last)
         return None
 
-    def _new(self, task: Task, environment: RealisedEnvironment) -> Iterator[Entry]:
-        """Yield host and environment, unless this worker's journal has them."""
+    def _new(self, task: Task, place: Place) -> Iterator[Entry]:
+        """Yield host and environments, unless this worker's journal has them."""
         host = describe_host()
         if self._is_new(task, host.id):
             yield HostSeen(run_id=task.run_id, at=_clock.now(), host=host)
-        if self._is_new(task, str(environment.record.digest)):
-            yield EnvironmentSeen(
-                run_id=task.run_id, at=_clock.now(), environment=environment.record
-            )
+        for member in task.members:
+            record = place.of(member).record
+            if self._is_new(task, str(record.digest)):
+                yield EnvironmentSeen(run_id=task.run_id, at=_clock.now(), environment=record)
 
     def _is_new(self, task: Task, what: str) -> bool:
         """Tell whether the run does not have something from here; what travels may be lost."""

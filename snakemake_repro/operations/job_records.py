@@ -41,12 +41,21 @@ class Prepared:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a task runs: its working directory, its environment, what is known of its files."""
+    """Where a task runs: its working directory, its environment, what is known of its files.
+
+    Attributes:
+        members: Environments of jobs of a fork that run elsewhere than the fork, by attempt id.
+    """
 
     root: Path
     store: Path
     environment: RealisedEnvironment
     cache: StatCache
+    members: Mapping[str, RealisedEnvironment] = dataclasses.field(default_factory=dict)
+
+    def of(self, member: Member) -> RealisedEnvironment:
+        """Return where a member's commands run."""
+        return self.members.get(member.id, self.environment)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +116,7 @@ def prepare(task: Task, member: Member, place: Place) -> Prepared:
         return Prepared(member=member, spec=member.spec, stamps={})
     inputs = _observed(member.spec.inputs, place)
     spec = dataclasses.replace(
-        member.spec, inputs=inputs, environment=place.environment.record.digest
+        member.spec, inputs=inputs, environment=place.of(member).record.digest
     )
     return Prepared(member=member, spec=spec, stamps=stamps(place.root, inputs))
 
@@ -133,7 +142,7 @@ def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobR
         finished=course.finished,
         exit_code=None if ended is None else ended.status,
         error=course.error,
-        outputs=_observed(item.spec.outputs, place) if recorded and succeeded else (),
+        outputs=_observed(item.spec.outputs, place, task.shadow) if recorded and succeeded else (),
         log=observe(place.root / task.log, root=place.root) if recorded else None,
         host=describe_host().id,
         resources=item.member.resources,
@@ -161,17 +170,18 @@ def refresh(item: Prepared, place: Place, linked: tuple[str, ...]) -> None:
             place.cache.refresh(place.root / file.path, file.digest, file.size)
 
 
-def _observed(files: tuple[FileRecord, ...], place: Place) -> tuple[FileRecord, ...]:
-    return tuple(
-        observe(
-            place.root / file.path,
-            root=place.root,
-            name=file.name,
-            flags=file.flags,
-            cache=place.cache,
-        )
-        for file in files
-    )
+def _observed(
+    files: tuple[FileRecord, ...], place: Place, shadow: str | None = None
+) -> tuple[FileRecord, ...]:
+    """Look at files; at those that lie in a shadow directory, there."""
+
+    def seen(file: FileRecord) -> FileRecord:
+        shadowed = shadow is not None and os.path.lexists(Path(shadow, file.path))
+        root = Path(shadow) if shadow and shadowed else place.root
+        path = root / file.path
+        return observe(path, root=root, name=file.name, flags=file.flags, cache=place.cache)
+
+    return tuple(map(seen, files))
 
 
 def _changed(root: Path, item: Prepared) -> Iterator[str]:

@@ -42,6 +42,7 @@ def plan_call(
     python: str | None,
     search_path: Path | None,
     programs: str | None = None,
+    append: bool = False,
 ) -> Plan | Ended:
     """Let Snakemake write the script with its preamble, and say how it would start it.
 
@@ -55,18 +56,20 @@ def plan_call(
         python: The interpreter that Python scripts are to run in; ``None`` for Snakemake's.
         search_path: Where it is to find Snakemake's modules, likewise.
         programs: Directory with what other scripts are to run in, likewise.
+        append: Keep what is in the log.
     """
     command, path = task.command, scratch / "plan.json"
     assert isinstance(command.call, dict)
     ended = calls.run(
         dataclasses.replace(command, call={**command.call, "cleanup_scripts": False}),
-        cwd=Path(task.workdir),
+        cwd=Path(task.directory),
         env=env,
         log=Path(task.workdir, task.log),
         python=python,
         search_path=search_path,
         programs=programs,
         plan=path,
+        append=append,
     )
     if ended.status:
         return ended
@@ -74,6 +77,6 @@ def plan_call(
     return Plan(
         text=found["text"],
         shell=found["shell"],
-        script=Path(task.workdir, found["script"]),
-        source=Path(task.workdir, found["source"]),
+        script=Path(task.directory, found["script"]),
+        source=Path(task.directory, found["source"]),
     )

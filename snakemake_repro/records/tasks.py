@@ -16,19 +16,39 @@ from snakemake_repro.records.jobs import JobRecord, JobSpec, Tier
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Benchmark(Record):
+    """What Snakemake is to write down of a job's use of the machine.
+
+    Attributes:
+        path: Of the file, absolute: a shadow job runs elsewhere.
+        repeats: How often the job runs for it.
+        extended: Write the columns that describe the job as well.
+        measured: Wall time, CPU time and peak memory in MB of each run, where the job ran in
+            containers and only the file is left to write.
+    """
+
+    path: str
+    repeats: int = 1
+    extended: bool = False
+    measured: Json = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Command(Record):
     """How a job is started on its node.
 
     Attributes:
         kind: ``shell`` (a text for a shell), ``call`` (Snakemake's own script or wrapper
-            function), ``snakemake`` (Snakemake itself in a fork) or ``program``.
+            function), ``snakemake`` (Snakemake itself in a fork), ``benchmark`` (one of the first
+            two, measured by Snakemake) or ``program``.
         text: The shell text, complete with Snakemake's prefix and suffix.
         executable: The shell.
-        call: Encoded arguments of the call, see ``logic.plain``.
+        call: Encoded arguments of the call, see ``logic.plain``; of a text what a benchmark shows.
         argv: Arguments of Snakemake's command line, or a program with its own.
         tmpdir: The job's temporary directory as its author set it; ``None`` leaves the choice to
             the node.
         tmpdir_wanted: The job has the resource ``tmpdir``, so that ``TMPDIR`` is to be set.
+        benchmark: To be made of it, if any.
     """
 
     kind: str
@@ -38,23 +58,7 @@ class Command(Record):
     argv: tuple[str, ...] = ()
     tmpdir: str | None = None
     tmpdir_wanted: bool = False
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Member(Record):
-    """One Snakemake job of a task; several when a group runs as one task.
-
-    Attributes:
-        id: Attempt id.
-        spec: The job's spec, still without input digests and environment.
-        logs: Paths of the rule's log files, relative to the working directory.
-    """
-
-    id: str
-    jobid: int
-    spec: JobSpec
-    logs: tuple[str, ...] = ()
-    resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    benchmark: Benchmark | None = None
 
 
 ENGINES = ("docker", "podman")
@@ -79,6 +83,74 @@ class ContainerRequest(Record):
     gpus: float = 0.0
     sources: tuple[str, ...] = ()
     network: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Member(Record):
+    """One Snakemake job of a task; several when a group runs as one task.
+
+    Attributes:
+        id: Attempt id.
+        spec: The job's spec, still without input digests and environment.
+        logs: Paths of the rule's log files, relative to the working directory.
+        environment: Where a job of a fork runs its commands; ``None`` for where the fork runs.
+        container: What it needs where that is a container, else ``None``.
+    """
+
+    id: str
+    jobid: int
+    spec: JobSpec
+    logs: tuple[str, ...] = ()
+    resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    environment: EnvironmentSpec | None = None
+    container: ContainerRequest | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Inside(Record):
+    """Where a job of a fork runs its commands.
+
+    Attributes:
+        rule: Of the job.
+        wildcards: Likewise; with the rule they name the job.
+        name: Of the environment.
+        digest: Of the environment as realised.
+        search_path: Where Python scripts find what makes their ``snakemake`` object.
+        sets: Variables that the environment sets.
+        unsets: Variables that it does not let in.
+        program: Runs commands in a container; empty for other environments.
+        host: It does run where Snakemake runs.
+    """
+
+    rule: str
+    wildcards: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    name: str
+    digest: str
+    search_path: str = ""
+    sets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unsets: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    host: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Contained(Record):
+    """What it takes to run commands of a fork's job in its container.
+
+    Attributes:
+        image: By digest.
+        workdir: Absolute path of the run's working directory.
+        log: Absolute path of the fork's log.
+        scratch: The fork's own directory.
+        variables: Names of the variables that the container gets.
+    """
+
+    member: Member
+    image: str
+    workdir: str
+    log: str
+    scratch: str
+    variables: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,12 +209,14 @@ class Task(Record):
         log: Where standard output and error go, relative to the working directory.
         variables: Values of environment variables that the workflow declares (``envvars:``).
         secrets: Names among them whose values must not be recorded.
-        container: What the job needs where its environment is a container, else ``None``.
+        environment: Where the command starts.
+        container: What the job needs where that is a container, else ``None``.
         environment_store: Root of realised environments on the node; ``None`` for the default.
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
         isolation: How the job is to be closed off; ``None`` if it is not.
         shipment: What travels; ``None`` where the file system is shared.
+        shadow: Absolute path of the directory in which the job runs instead, made by the driver.
     """
 
     id: str
@@ -165,6 +239,12 @@ class Task(Record):
     record: bool = True
     isolation: IsolationRequest | None = None
     shipment: Shipment | None = None
+    shadow: str | None = None
+
+    @property
+    def directory(self) -> str:
+        """Where the job runs."""
+        return self.shadow or self.workdir
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

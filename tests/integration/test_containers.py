@@ -304,26 +304,27 @@ def test_an_image_for_another_platform_is_refused(shared: Workspace, registry: R
     assert "for linux/arm64, this node's engine runs linux/amd64" in done.output
 
 
-@pytest.mark.parametrize(
-    ("directives", "reason"),
-    [
-        (["benchmark: 'b.txt'", "shell: 'touch {output}'"], "benchmark"),
-        (["shadow: 'minimal'", "shell: 'touch {output}'"], "shadow"),
-        (["cwl: 'tool.cwl'"], "neither shell nor script nor notebook nor wrapper"),
-        (["group: 'g'", "shell: 'touch {output}'"], "a group"),
-    ],
-    ids=["benchmark", "shadow", "cwl", "group"],
-)
-def test_what_runs_in_no_container_yet_is_refused_before_any_job(
-    shared: Workspace, small: str, directives: list[str], reason: str
+def test_what_no_container_can_be_given_to_is_refused_before_any_job(
+    shared: Workspace, small: str
 ) -> None:
-    lines = ["output: 'a.txt'", f"container: 'docker://{small}'", *directives]
-    shared.write("Snakefile", "rule a:\n" + "".join(f"    {line}\n" for line in lines))
     shared.write("tool.cwl", "{}")
-    done = shared.fails("a.txt")
-    assert f"asks for the container docker://{small}" in done.output
-    assert f"on the host only: {reason}" in done.output
-    assert not (shared.root / "a.txt").exists()
+    shared.write(
+        "Snakefile",
+        f"""
+        rule all:
+            input: "a.txt", "b.txt"
+        rule a:
+            output: "a.txt"
+            container: "docker://{small}"
+            cwl: "tool.cwl"
+        rule b:
+            output: "b.txt"
+            shell: "touch {{output}}"
+        """,
+    )
+    done = shared.fails()
+    assert "rule a asks for an environment and for `cwl:`" in done.output
+    assert not (shared.root / "b.txt").exists()
 
 
 def test_a_rule_with_a_container_and_a_conda_environment_needs_a_choice(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -281,13 +284,132 @@ def test_groups_checkpoints_and_everything_else_take_the_fork_tier(workspace: Wo
     assert {rule for rule, tier in tiers.items() if tier is Tier.FORK} == {
         "g1",
         "g2",
-        "shadowed",
-        "benchmarked",
         "producer",
         "consumer",
     }
     assert all(job.state is JobState.ACCEPTED for job in workspace.history.jobs)
     assert workspace.job("g1").record.group == workspace.job("g2").record.group
+
+
+def test_benchmarks_are_what_snakemake_makes_of_them(workspace: Workspace) -> None:
+    workspace.write("in.txt", "input\n" * 1000)
+    workspace.write(
+        "scripts/work.py",
+        "open(snakemake.output[0], 'a').write(f'{snakemake.bench_iteration} ')\n",
+    )
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "shell-x.txt", "script.txt"
+        rule shell:
+            input: "in.txt"
+            output: "shell-{name}.txt"
+            params: text="it's here", deep={"a": [1, (2, 3)]}
+            threads: 2
+            benchmark: repeat("bench/{name}.tsv", 2)
+            shell:
+                "for i in $(seq 20000); do :; done; sleep 0.6; touch {resources.tmpdir};"
+                "echo {params.text:q} >> {output}"
+        rule script:
+            output: "script.txt"
+            benchmark: repeat("script.jsonl", 3)
+            script: "scripts/work.py"
+        """,
+    )
+
+    def made() -> tuple[list[str], list[dict[str, str]], list[dict[str, str]], str, str]:
+        header, *rows = (
+            line.split("\t") for line in (workspace.root / "bench/x.tsv").read_text().splitlines()
+        )
+        lines = (workspace.root / "script.jsonl").read_text().splitlines()
+        return (
+            header,
+            [dict(zip(header, row, strict=True)) for row in rows],
+            [json.loads(line) for line in lines],
+            (workspace.root / "shell-x.txt").read_text(),
+            (workspace.root / "script.txt").read_text(),
+        )
+
+    workspace.ok("--benchmark-extended", executor="local")
+    wanted = made()
+    workspace.ok("--benchmark-extended", "--forceall")
+    found = made()
+    assert found[0] == wanted[0]
+    assert found[3:] == wanted[3:] == ("it's here\n" * 2, "0 1 2 ")
+    assert {workspace.job(rule).record.tier for rule in ("shell", "script")} == {Tier.DIRECT}
+    described = ("rule_name", "wildcards", "params", "threads", "input_size_mb")
+    for ours, theirs in zip(found[1] + found[2], wanted[1] + wanted[2], strict=True):
+        assert [ours[name] for name in described] == [theirs[name] for name in described]
+    for row in found[1]:
+        assert float(row["s"]) > 0.6
+        assert min(float(row[name]) for name in ("max_rss", "max_vms", "max_uss", "max_pss")) > 0
+        assert float(row["cpu_time"]) > 0
+
+
+def test_shadow_rules_give_what_snakemake_gives(workspace: Workspace) -> None:
+    workspace.write("data/in.txt", "in\n")
+    workspace.write("helper.txt", "help\n")
+    # one after the other: in `full`, a job sees what others have made
+    names = ["minimal", "copied", "shallow", "full", "true"]
+    rules = [
+        f"""
+        rule {name}:
+            input: {["data/in.txt", *(f"out/{one}.txt" for one in names[:index])]}
+            output: "out/{name}.txt", directory("out/{name}.d"), link="out/{name}.link"
+            log: "logs/{name}.log"
+            benchmark: "bench/{name}.tsv"
+            shadow: {depth}
+            shell:
+                "touch left-behind;"
+                "seen=$(find . -path ./.snakemake -prune -o -path ./.repro -prune -o -print | sort);"
+                "printf '%s\\n' $seen > {{output[0]}};"
+                "cat {{input[0]}} >> {{output[0]}}; cat helper.txt >> {{output[0]}} || true;"
+                "mkdir -p {{output[1]}}; echo x > {{output[1]}}/x; ln -s {name}.txt {{output.link}};"
+                "echo said > {{log}}"
+        """
+        for index, (name, depth) in enumerate(
+            zip(
+                names,
+                ["'minimal'", "'copy-minimal'", "'shallow'", "'full'", "True"],
+                strict=True,
+            )
+        )
+    ]
+    failing = """
+        rule failing:
+            output: "out/failing.txt"
+            log: "logs/failing.log"
+            shadow: "minimal"
+            shell: "touch {output}; echo said > {log}; exit 3"
+        """
+    workspace.write("Snakefile", "".join(map(textwrap.dedent, [*rules, failing])))
+
+    def made() -> dict[str, str]:
+        folders = [path for name in ("out", "logs") for path in (workspace.root / name).rglob("*")]
+        return {str(path.relative_to(workspace.root)): _content(path) for path in folders}
+
+    found = []
+    for executor in ("local", "ray"):
+        workspace.ok("out/true.txt", executor=executor)
+        workspace.fails("out/failing.txt", executor=executor)
+        found.append(made())
+        assert not list((workspace.root / ".snakemake/shadow").iterdir())
+        assert len(list((workspace.root / "bench").iterdir())) == 5
+        for name in ("out", "logs", "bench"):
+            shutil.rmtree(workspace.root / name)
+    assert found[0] == found[1]
+    assert found[0]["logs/failing.log"] == "said\n"
+    assert found[0]["out/minimal.link"] == "minimal.txt"
+    assert not (workspace.root / "left-behind").exists()
+    tiers = [job.record.tier for history in workspace.histories() for job in history.jobs]
+    assert set(tiers) == {Tier.DIRECT}
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return str(path.readlink())
+    return "a directory" if path.is_dir() else path.read_text()
 
 
 def test_a_failed_job_shows_its_log_and_is_in_the_record(workspace: Workspace) -> None:

@@ -106,6 +106,32 @@ def test_a_killed_worker_costs_no_attempt(slow: Workspace) -> None:
     assert lost[0].record.error
 
 
+def test_a_lost_shadow_job_gets_a_fresh_directory(lonely: Workspace) -> None:
+    lonely.write(
+        "Snakefile",
+        """
+        rule a:
+            output: "out/a.txt"
+            shadow: "minimal"
+            shell:
+                "ls > {output}; touch left-behind; flag=../../../lost;"
+                "[ -e $flag ] || {{ touch $flag; sleep 100; }}"
+        """,
+    )
+    process = lonely.start()
+    wait_for((lonely.root / "lost").exists, what="the job")
+    [worker] = descendants(process.pid, "ray::execute")
+    kill(worker)
+    output = _finish(process)
+    assert process.returncode == 0, output
+    assert (lonely.root / "out/a.txt").read_text() == "out\n"
+    assert not list((lonely.root / ".snakemake/shadow").iterdir())
+    assert [job.record.status for job in lonely.jobs("a")] == [
+        JobStatus.LOST,
+        JobStatus.SUCCEEDED,
+    ]
+
+
 def test_a_worker_that_always_dies_ends_in_one_clear_message(lonely: Workspace) -> None:
     lonely.write(
         "Snakefile",

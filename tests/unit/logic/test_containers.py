@@ -139,3 +139,10 @@ def test_the_supervisor_never_kills_outside_of_a_container() -> None:
     guard, kill = script.index("exit 125"), script.index("kill -9 -1")
     assert guard < kill
     assert script.startswith('[ "$PPID" -le 1 ] && [ "$$" -lt 100 ] || ')
+
+
+def test_what_is_printed_goes_to_the_log_unless_somebody_reads_it() -> None:
+    one = supervised(log="/l", usage="/u", shell="sh", text="true")  # noqa: S604
+    two = supervised(log="/l", usage="/u", shell="sh", text="true", output="/o")  # noqa: S604
+    assert (one[4], one[-1]) == ("/l", "/l")
+    assert (two[4], two[-1]) == ("/o", "/l")
