@@ -25,9 +25,15 @@ from snakemake_repro.backends.snakemake_jobs import (
     Settings,
     Translator,
     argv_of,
-    defaulted_resources,
 )
-from snakemake_repro.backends.snakemake_run import config_digest, describe_run, secrets_of
+from snakemake_repro.backends.snakemake_lines import place_of
+from snakemake_repro.backends.snakemake_resources import defaulted_resources
+from snakemake_repro.backends.snakemake_run import (
+    cache_variable,
+    config_digest,
+    describe_run,
+    secrets_of,
+)
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -115,7 +121,7 @@ class Run:
                     trace=settings.hermetic_trace == "auto",
                 ),
                 config_digest=config_digest(plain.describe(dict(workflow.config))),
-                variables=secrets,
+                variables={**cache_variable(workflow), **secrets},
                 secrets=tuple(secrets),
             ),
             redact=self._redact,
@@ -274,6 +280,8 @@ class Run:
         reason = result.error or "failed"
         self._reasons[job] = reason
         lines = [reason if reason.endswith(".") else f"{reason}."]
+        if task.tier is Tier.DIRECT and (place := place_of(job, self._workflow)):
+            lines.append(f"In file {place}.")
         if result.hint:
             lines.append(f"Hint: {result.hint}")
         if result.tail:

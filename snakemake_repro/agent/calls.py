@@ -99,6 +99,7 @@ def _only_plan(path: str) -> None:
 
 
 def _call(call: dict[str, Any]) -> None:
+    from snakemake.deployment.env_modules import EnvModules
     from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
     from snakemake.shell import shell
 
@@ -122,7 +123,7 @@ def _call(call: dict[str, Any]) -> None:
         "conda_base_path": None,
         "container_img": None,
         "singularity_args": "",
-        "env_modules": None,
+        "env_modules": EnvModules(*call["modules"]) if call["modules"] else None,
         "bench_record": None,
         "jobid": call["jobid"],
         "bench_iteration": None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.resources import gpus_of
@@ -62,6 +63,8 @@ class Hermetic:
             raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
         if gpus_of(dict(job.resources.items())):
             raise not_hermetic(job, "it uses a GPU")
+        if modules_of(job, workflow):
+            raise not_hermetic(job, "it uses environment modules")
         return IsolationRequest(
             mode=wanted,
             network=bool(job.output) and all(map(_is_fixed, job.output)),
@@ -96,13 +99,11 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             ),
             "shadow": job.is_shadow,
             "benchmark": bool(job.benchmark),
-            "between-workflow cache": bool(workflow.workflow_settings.cache) and rule.cache,
+            "between-workflow cache": workflow.workflow_settings.cache is not None
+            and rule.cache.output,
             "storage": any(f.is_storage for f in (*job.input, *job.output, *job.log)),
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
-            "software deployment by Snakemake": bool(
-                workflow.deployment_settings.deployment_method
-            ),
             "a Snakefile that is not a local file": not rule.basedir.is_local,
             "a value that is known on the node only": TBD in repr(list(job.params)),
         }

@@ -28,6 +28,8 @@ from snakemake_repro.backends.snakemake_direct import (
     require_direct,
 )
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
+from snakemake_repro.backends.snakemake_modules import modules_of
+from snakemake_repro.backends.snakemake_resources import defaulted_resources, tmpdir_of
 from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
@@ -222,7 +224,7 @@ class Translator:
 
     def _direct(self, job: Any) -> Command:
         require_direct(job, self._workflow, fork_only=self._settings.fork_only)
-        tmpdir, wanted = _tmpdir(job)
+        tmpdir, wanted = tmpdir_of(job)
         if job.is_shell:
             return self._shell(job, tmpdir=tmpdir, wanted=wanted)
         return Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
@@ -249,9 +251,12 @@ class Translator:
         shell._check_executable(executable)  # noqa: SLF001 - the checks of shell() itself
         prefix = shell._get_process_prefix(executable)  # noqa: SLF001
         suffix = shell._process_suffix  # noqa: SLF001
+        text = f"{prefix} {text} {suffix}".strip()
+        if modules_of(job, self._workflow):
+            text = job.rule.env_modules.shellcmd(text)
         return Command(
             kind="shell",
-            text=f"{prefix} {text} {suffix}".strip(),
+            text=text,
             executable=str(executable),
             tmpdir=tmpdir,
             tmpdir_wanted=wanted,
@@ -301,6 +306,7 @@ class Translator:
             "config": plain.encode(builtin(namespace.get("config", {}))),
             "rule": rule.name,
             "jobid": job.jobid,
+            "modules": list(modules_of(job, workflow)),
             "cleanup_scripts": workflow.execution_settings.cleanup_scripts,
             "sourcecache_path": str(workflow.sourcecache.cache_path),
             "runtime_sourcecache_path": str(workflow.sourcecache.runtime_cache_path),
@@ -420,25 +426,6 @@ def argv_of(command: str) -> list[str]:
     return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]
 
 
-def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
-    """Name the resources that the job has only because Snakemake fills them in.
-
-    Those equal the workflow's default resources and are expressions: a constant
-    among the defaults was set by the user (``--default-resources mem_mb=2000``).
-    """
-    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
-    rules = [member.rule for member in job] if job.is_group() else [job.rule]
-    found = set()
-    for name in ("mem_mb", "disk_mb"):
-        default = defaults.get(name)
-        if default is None or not default.is_evaluable():
-            continue
-        # copies of the defaults share the expression, which equality compares
-        if all(rule.resources.get(name) == default for rule in rules):
-            found.add(name)
-    return frozenset(found)
-
-
 def _roots(template: str) -> set[str]:
     """Return the names that a format string starts its fields with.
 
@@ -454,18 +441,6 @@ def _roots(template: str) -> set[str]:
             raise IndirectError(f"the command has the field {{{field}}}")
         found.add(root)
     return found
-
-
-def _tmpdir(job: Any) -> tuple[str | None, bool]:
-    """Return the temporary directory that the author set, and whether there is to be one."""
-    resource = job.rule.resources.get("tmpdir")
-    if resource is None:
-        return None, False
-    if not resource.is_evaluable():
-        return str(resource.value), True
-    if resource.raw == "system_tmpdir":
-        return None, True
-    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def _relative(path: str, workdir: Path) -> str:

@@ -72,6 +72,15 @@ def secrets_of(workflow: Any) -> dict[str, str]:
     return {name: os.environ[name] for name in sorted(declared) if name in os.environ}
 
 
+def cache_variable(workflow: Any) -> dict[str, str]:
+    """Return where Snakemake's cache between workflows is, which its jobs read from a variable."""
+    from snakemake.caching import LOCATION_ENVVAR
+
+    if workflow.workflow_settings.cache is None or LOCATION_ENVVAR not in os.environ:
+        return {}
+    return {LOCATION_ENVVAR: os.environ[LOCATION_ENVVAR]}
+
+
 def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iterator[Source]:
     """Yield the main source first, then modules and includes from elsewhere."""
     main = Path(workflow.main_snakefile)
