@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import secrets
 import subprocess
@@ -12,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HOLD = """
-import os, sys, tempfile
+import json, os, sys, tempfile
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 directory = tempfile.mkdtemp(prefix="repro-ray-{}-".format(os.getpid()), dir="/tmp")
 context = ray.init(
-    address="local", num_cpus=int(sys.argv[1]), include_dashboard=False, log_to_driver=False,
+    address="local", **json.loads(sys.argv[1]), include_dashboard=False, log_to_driver=False,
     configure_logging=False, object_store_memory=128 * 1024 * 1024, _temp_dir=directory,
 )
 print(context.address_info["gcs_address"], flush=True)
@@ -40,12 +41,21 @@ class RunningCluster:
 
 
 @contextmanager
-def ray_cluster(cpus: int = 2, log: Path | None = None) -> Iterator[RunningCluster]:
-    """Give a cluster that ends with the context."""
+def ray_cluster(
+    cpus: int = 2, log: Path | None = None, **declared: object
+) -> Iterator[RunningCluster]:
+    """Give a cluster that ends with the context.
+
+    Args:
+        cpus: Logical ones.
+        log: For what Ray says.
+        declared: What else its node declares, as ``ray.init`` takes it: what Ray counts need not
+            be there.
+    """
     environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with (log or Path(os.devnull)).open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-c", _HOLD, str(cpus)],
+            [sys.executable, "-c", _HOLD, json.dumps({"num_cpus": cpus, **declared})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

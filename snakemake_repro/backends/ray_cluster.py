@@ -26,6 +26,7 @@ from snakemake_repro.records.tasks import Node, ResourceRequest
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Tasks and results are a few kilobytes; Ray's default takes 30 % of the memory."""
 
+_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
 _DIRECTORY_PREFIX = "repro-ray-"
@@ -68,7 +69,7 @@ class RayCluster:
         self._outcome = outcome
         self._lock = threading.Lock()
         self._running: dict[str, Any] = {}
-        self._shapes: dict[ResourceRequest, Any] = {}
+        self._shapes: dict[str, Any] = {}
         self._directory: Path | None = None
         self._closing = threading.Event()
         if address is None:
@@ -91,6 +92,12 @@ class RayCluster:
                 cpus=float(node["Resources"].get("CPU", 0)),
                 memory=int(node["Resources"].get("memory", 0)),
                 gpus=float(node["Resources"].get("GPU", 0)),
+                custom={
+                    name: float(amount)
+                    for name, amount in node["Resources"].items()
+                    if name not in _OWN_RESOURCES and not name.startswith("node:")
+                },
+                labels=dict(node.get("Labels") or {}),
             )
             for node in self._ray.nodes()
             if node["Alive"]
@@ -98,15 +105,18 @@ class RayCluster:
 
     def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
         """Queue one payload."""
-        function = self._shapes.get(request)
+        shape = repr(request)
+        function = self._shapes.get(shape)
         if function is None:
             function = self._function.options(
                 num_cpus=request.cpus,
                 num_gpus=request.gpus,
                 memory=request.memory or None,
+                resources=dict(request.custom) or None,
+                label_selector=dict(request.labels) or None,
                 max_retries=0,  # who repeats an attempt must know of it: the driver
             )
-            self._shapes[request] = function
+            self._shapes[shape] = function
         reference = function.remote(payload)
         with self._lock:
             self._running[attempt] = reference

@@ -35,6 +35,7 @@ from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
 from snakemake_repro.logic.redaction import Redactor
+from snakemake_repro.logic.resources import disk_of, gpus_of, limit_of
 from snakemake_repro.records import (
     Digest,
     EnvironmentKind,
@@ -136,6 +137,8 @@ class Translator:
         if isolation is not None and tier is Tier.FORK:
             raise not_hermetic(job, "it takes the fork tier (its values are not plain data)")
         paths = [str(file) for member in members for file in member.input]
+        resources = dict(job.resources.items())
+        defaulted = defaulted_resources(job, self._workflow)
         return Task(
             id=uuid.uuid4().hex,
             run_id=self._settings.run_id,
@@ -154,7 +157,7 @@ class Translator:
                 job,
                 self._workflow,
                 engine=self._settings.engine,
-                defaulted=defaulted_resources(job, self._workflow),
+                defaulted=defaulted,
             )
             if _contained(environment)
             else None,
@@ -162,6 +165,9 @@ class Translator:
             known=self._known(paths) if self._settings.record else None,
             record=self._settings.record,
             isolation=isolation,
+            gpus=gpus_of(resources),
+            limit_s=limit_of(resources),
+            disk=disk_of(resources, defaulted),
         )
 
     def isolation(self, job: Any) -> IsolationRequest | None:

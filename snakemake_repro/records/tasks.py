@@ -116,6 +116,9 @@ class Task(Record):
         known: Stat-cache entries of inputs that were hashed before.
         record: Hash, and write the journal.
         isolation: How the job is to be closed off; ``None`` if it is not.
+        gpus: GPUs that Ray reserves for the job; may be a fraction.
+        limit_s: Seconds that the job may run; ``None`` for as long as it likes.
+        disk: Bytes that must be free where the working directory is.
     """
 
     id: str
@@ -137,6 +140,9 @@ class Task(Record):
     known: Json = None
     record: bool = True
     isolation: IsolationRequest | None = None
+    gpus: float = 0.0
+    limit_s: float | None = None
+    disk: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,11 +173,15 @@ class ResourceRequest(Record):
         cpus: Logical CPUs.
         memory: Bytes; 0 reserves none.
         gpus: GPUs; may be a fraction.
+        custom: Ray's custom resources.
+        labels: What the node is to be labelled with.
     """
 
     cpus: float = 1.0
     memory: int = 0
     gpus: float = 0.0
+    custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,3 +191,5 @@ class Node(Record):
     cpus: float
     memory: int
     gpus: float = 0.0
+    custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
