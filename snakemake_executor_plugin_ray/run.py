@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 import time
 import uuid
@@ -16,6 +18,7 @@ from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import image_lock_path
 from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.follower import Follower
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
@@ -36,6 +39,7 @@ from snakemake_repro.backends.snakemake_run import (
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.logic import plain
+from snakemake_repro.logic.inert import inert
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.dispatch import Dispatcher
@@ -136,11 +140,13 @@ class Run:
             ),
         )
         self._parents = Parents(self._workdir, host_id())
+        self._follower = Follower(self._workdir, logger.info)
         self._dispatcher = Dispatcher(
             workdir=self._workdir,
             resubmissions=settings.resubmissions,
             now=self._clock.now,
             journal=self._recording.append,
+            sent=self._follower.begin if settings.follow else None,
         )
         self._address = settings.address or os.environ.get("RAY_ADDRESS") or None
         self._gateway = Gateway(
@@ -201,6 +207,9 @@ class Run:
         nodes = self._gateway.nodes()
         self._announce(nodes)
         self._begun = True
+        # Snakemake would wait for all running jobs, and whoever sends it, for no job at all
+        with contextlib.suppress(ValueError):  # only a main thread has handlers
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def submit(self, job: Any) -> None:
         """Send a job to the cluster.
@@ -251,6 +260,7 @@ class Run:
     def interrupt(self) -> None:
         """End every job at once."""
         stopped = self._dispatcher.interrupt()
+        self._follower.close()
         clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             for task in stopped:
@@ -264,6 +274,7 @@ class Run:
             self._record_others()
             self._end("failed" if failed else "succeeded")
         self._dispatcher.close()
+        self._follower.close()
         clear_stages(self._workdir, self._id)
         if self._begun and not self._settings.no_record:
             self._wait_for_delivery()
@@ -271,6 +282,7 @@ class Run:
     # -- called from the connection's thread -------------------------------------------------
 
     def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
+        self._follower.end(task)
         with self._lock:
             self._results[job] = result
             self._tasks[job] = task
@@ -285,7 +297,8 @@ class Run:
         if result.hint:
             lines.append(f"Hint: {result.hint}")
         if result.tail:
-            lines += ["Last lines of its log:", *(f"  {line}" for line in result.tail.splitlines())]
+            tail = inert(result.tail, lines=True).splitlines()
+            lines += ["Last lines of its log:", *(f"  {line}" for line in tail)]
         log = self._workdir / task.log
         self._failed(job, "\n".join(lines) + "\n", [task.log] if log.exists() else [])
 

@@ -71,6 +71,7 @@ class Dispatcher:
         resubmissions: int,
         now: Callable[[], str],
         journal: Callable[[JobEnded], None],
+        sent: Callable[[Task], None] | None = None,
     ) -> None:
         """Start with nothing under way.
 
@@ -79,11 +80,13 @@ class Dispatcher:
             resubmissions: How often one attempt is repeated after a loss.
             now: Current time for records.
             journal: Writes an entry for an attempt that no worker could write itself.
+            sent: Called before a task is sent, repetitions included.
         """
         self._workdir = workdir
         self._resubmissions = resubmissions
         self._now = now
         self._journal = journal
+        self._sent = sent
         self._lock = threading.Lock()
         self._under_way: dict[str, _UnderWay] = {}
         self._closed = False
@@ -94,6 +97,8 @@ class Dispatcher:
         assert self.connection is not None
         with self._lock:
             self._under_way[task.id] = _UnderWay(task, request, verdict)
+        if self._sent is not None:
+            self._sent(task)
         self.connection.submit(task, request)
 
     def done(self, result: TaskResult) -> None:
