@@ -309,6 +309,8 @@ class Run:
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"
         line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
+        if self._gateway.shipped:
+            line += ", whose workers get this plugin from here"
         if self._settings.no_record:
             self._logger.info(f"{line}; nothing is recorded (--ray-no-record)")
         else:
