@@ -215,10 +215,12 @@ def test_no_process_of_any_tier_and_no_lock_is_left_after_five_seconds(
         """,
     )
     process = lonely.start("--ray-cpus", "4")
-    wait_for(
-        lambda: len(list(lonely.root.glob("started.*"))) == 4, timeout=90, what="the four jobs"
-    )
-    kill(process.pid, signum)
+    try:
+        wait_for(
+            lambda: len(list(lonely.root.glob("started.*"))) == 4, timeout=180, what="four jobs"
+        )
+    finally:
+        kill(process.pid, signum)
     wait_for(
         lambda: not [p for p in with_environment(mark) if "sleep" in command(p)],
         timeout=5,
