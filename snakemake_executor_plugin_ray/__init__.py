@@ -111,6 +111,11 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
         """Return a stand-in: the fork tier takes only the arguments from the command."""
         return "python"
 
+    def additional_general_args(self) -> str:
+        """Pass on ``--cache`` without rules, which Snakemake takes for none at all."""
+        cache = self.workflow.workflow_settings.cache
+        return "--cache" if cache is not None and not cache else ""
+
     @property
     def cores(self) -> str:
         """Leave a job on a node all the cores that its task was given."""

@@ -22,8 +22,14 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
     """Refuse values and combinations that cannot be meant.
 
     Raises:
-        UsageError: The first of them.
+        ClusterError: The address is one of Ray Client.
+        UsageError: The first of all others.
     """
+    _check_values(settings)
+    _check_snakemake(workflow)
+
+
+def _check_values(settings: ExecutorSettings) -> None:
     for flag, value, known in (
         ("container-engine", settings.container_engine, CONTAINER_ENGINES),
         ("container-network", settings.container_network, CONTAINER_NETWORKS),
@@ -65,10 +71,22 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
             f"--ray-address is {settings.address!r}: Ray Client addresses are not supported",
             hint="Give the head's own address, HOST:6379, from a machine of its network.",
         )
-    if workflow.deployment_settings.deployment_method:
-        methods = ", ".join(sorted(str(m) for m in workflow.deployment_settings.deployment_method))
+
+
+def _check_snakemake(workflow: Any) -> None:
+    from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
+    refused = set(workflow.deployment_settings.deployment_method) - {DeploymentMethod.ENV_MODULES}
+    if refused:
+        methods = ", ".join(sorted(method.item_to_choice() for method in refused))
         raise UsageError(
             f"--software-deployment-method {methods} together with --executor ray: the executor "
             "realises environments itself, from their locks",
             hint="Leave --software-deployment-method away; `repro lock` makes the locks.",
+        )
+    if workflow.remote_execution_settings.immediate_submit:
+        raise UsageError(
+            "--immediate-submit together with --executor ray: it hands in jobs whose inputs are "
+            "not there yet and leaves, and Ray keeps neither jobs nor their order for who leaves",
+            hint="Leave --immediate-submit away; a job starts as soon as its inputs are there.",
         )

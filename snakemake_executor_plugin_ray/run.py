@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
 import threading
 import time
 import uuid
@@ -19,12 +21,15 @@ from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.imagelock import image_lock_path
 from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.follower import Follower
 from snakemake_repro.backends.gateway import Gateway
 from snakemake_repro.backends.host import describe_host, host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import LOG_ROOT, Settings, Translator
+from snakemake_repro.backends.snakemake_lines import place_of
+from snakemake_repro.backends.snakemake_resources import defaulted_resources
 from snakemake_repro.backends.snakemake_run import (
     config_digest,
     describe_run,
@@ -37,10 +42,11 @@ from snakemake_repro.backends.snakemake_shipping import (
     shares_files,
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
-from snakemake_repro.backends.snakemake_values import argv_of, defaulted_resources
+from snakemake_repro.backends.snakemake_values import argv_of
 from snakemake_repro.backends.staging import discard
 from snakemake_repro.errors import StorageError
 from snakemake_repro.logic import plain
+from snakemake_repro.logic.inert import inert
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
 from snakemake_repro.logic.resources import fit
 from snakemake_repro.operations.apart import clear_arriving
@@ -149,11 +155,13 @@ class Run:
             ),
         )
         self._parents = Parents(self._workdir, host_id())
+        self._follower = Follower(self._workdir, logger.info)
         self._dispatcher = Dispatcher(
             workdir=self._workdir,
             resubmissions=settings.resubmissions,
             now=self._clock.now,
             journal=self._recording.append,
+            sent=self._follower.begin if settings.follow else None,
         )
         self._address = settings.address or os.environ.get("RAY_ADDRESS") or None
         self._gateway = Gateway(
@@ -218,6 +226,9 @@ class Run:
         nodes = self._gateway.nodes()
         self._announce(nodes)
         self._begun = True
+        # Snakemake would wait for all running jobs, and whoever sends it, for no job at all
+        with contextlib.suppress(ValueError):  # only a main thread has handlers
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def submit(self, job: Any) -> None:
         """Send a job to the cluster.
@@ -275,6 +286,7 @@ class Run:
     def interrupt(self) -> None:
         """End every job at once."""
         stopped = self._dispatcher.interrupt()
+        self._follower.close()
         clear_stages(self._workdir, self._id)
         if self._shipping is not None:
             self._shipping.discard()
@@ -292,6 +304,7 @@ class Run:
             self._record_others()
             self._end("failed" if failed else "succeeded")
         self._dispatcher.close()
+        self._follower.close()
         clear_stages(self._workdir, self._id)
         if self._shipping is not None:
             self._shipping.discard()
@@ -316,6 +329,7 @@ class Run:
         return _in_shadow(task, job)
 
     def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
+        self._follower.end(task)
         with self._lock:
             self._results[job] = result
             self._tasks[job] = task
@@ -325,10 +339,13 @@ class Run:
         reason = result.error or "failed"
         self._reasons[job] = reason
         lines = [reason if reason.endswith(".") else f"{reason}."]
+        if task.tier is Tier.DIRECT and (place := place_of(job, self._workflow)):
+            lines.append(f"In file {place}.")
         if result.hint:
             lines.append(f"Hint: {result.hint}")
         if result.tail:
-            lines += ["Last lines of its log:", *(f"  {line}" for line in result.tail.splitlines())]
+            tail = inert(result.tail, lines=True).splitlines()
+            lines += ["Last lines of its log:", *(f"  {line}" for line in tail)]
         log = self._workdir / task.log
         self._failed(job, "\n".join(lines) + "\n", [task.log] if log.exists() else [])
 
@@ -341,6 +358,8 @@ class Run:
         line = f"Ray: {place}, {cpus:g} CPUs on {len(nodes)} node(s)"
         if self._apart:
             line += " without a shared file system"
+        if self._gateway.shipped:
+            line += ", whose workers get this plugin from here"
         if self._settings.no_record:
             self._logger.info(f"{line}; nothing is recorded (--ray-no-record)")
         else:

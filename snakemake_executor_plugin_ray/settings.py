@@ -187,6 +187,15 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
+    follow: bool = dataclasses.field(
+        default=False,
+        metadata={
+            "help": "Show what jobs write while they run, each line after the job's rule and "
+            "wildcards.",
+            "env_var": False,
+            "required": False,
+        },
+    )
     tier: str = dataclasses.field(
         default="auto",
         metadata={

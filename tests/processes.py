@@ -56,6 +56,14 @@ def with_environment(text: str) -> list[int]:
     return found
 
 
+def command(pid: int) -> str:
+    """Return the command line of a process, nothing for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
 def kill(pid: int, signum: int = signal.SIGKILL) -> None:
     """Send a signal to one process."""
     os.kill(pid, signum)

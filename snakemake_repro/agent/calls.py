@@ -108,6 +108,7 @@ def _shell(text: str, executable: str, record: Any) -> None:
 
 def _arguments(call: dict[str, Any]) -> dict[str, Any]:
     """Decode what Snakemake's functions are called with."""
+    from snakemake.deployment.env_modules import EnvModules
     from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, ResourceList, Wildcards
     from snakemake.shell import shell
 
@@ -131,7 +132,7 @@ def _arguments(call: dict[str, Any]) -> dict[str, Any]:
         "conda_base_path": None,
         "container_img": None,
         "singularity_args": "",
-        "env_modules": None,
+        "env_modules": EnvModules(*call["modules"]) if call["modules"] else None,
         "bench_record": None,
         "jobid": call["jobid"],
         "bench_iteration": call.get("bench_iteration"),

@@ -29,6 +29,9 @@ class Gateway:
 
     When the gateway process dies, every task under way is reported as lost, and the next
     submission goes to a new process.
+
+    Attributes:
+        shipped: The cluster's workers get our packages from here, as they have none.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Gateway:
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
         self._nodes: tuple[Node, ...] = ()
+        self.shipped = False
         self._error: ClusterError | None = None
         self._under_way: dict[str, None] = {}
         self._restarts = 0
@@ -170,6 +174,7 @@ class Gateway:
                 if self._settle(header["id"]):
                     self._lost(header["id"], header["reason"])
             case "ready":
+                self.shipped = bool(header["shipped"])
                 self._nodes = tuple(Node.from_dict(node) for node in header["nodes"])
                 self._ready.set()
             case "failed":

@@ -14,10 +14,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from snakemake_repro.errors import ExecutionError
 from snakemake_repro.records import Gpu, Host
 
 _ID_LENGTH = 16
 _MIB = 1 << 20
+_MB = 1_000_000
 _GPU_FIELDS = ("name", "memory.total", "driver_version", "uuid")
 _GPU_TIMEOUT_S = 5.0
 _UNLIMITED = 1 << 60
@@ -53,6 +55,25 @@ def host_id() -> str:
     boot = _read("/proc/sys/kernel/random/boot_id") or ""
     text = f"Host/1\0{socket.gethostname()}\0{boot.strip()}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_ID_LENGTH]
+
+
+def check_space(directory: Path, size: int) -> None:
+    """Make sure that a directory's file system has room for a job.
+
+    Args:
+        directory: One that is there.
+        size: Bytes that must be free; 0 for no matter how many.
+
+    Raises:
+        ExecutionError: It has less.
+    """
+    free = shutil.disk_usage(directory).free if size else 0
+    if free < size:
+        raise ExecutionError(
+            f"it asks for {size // _MB} MB of disk, and {directory} has {free // _MB} MB free on "
+            f"{socket.gethostname()}",
+            hint="Make room there, or lower the rule's `disk_mb`.",
+        )
 
 
 def _os() -> str:

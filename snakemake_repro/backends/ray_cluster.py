@@ -6,7 +6,7 @@ after the cluster's head is lost, and Snakemake must outlive that.
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
 import ipaddress
 import os
 import shutil
@@ -27,6 +27,7 @@ from snakemake_repro.records.tasks import Node, ResourceRequest
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Tasks and results are a few kilobytes; Ray's default takes 30 % of the memory."""
 
+_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
 _DIRECTORY_PREFIX = "repro-ray-"
@@ -39,11 +40,18 @@ _AUTHENTICATION_ADVICE = (
     "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token "
     "and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
 )
-_WORKER_PACKAGES = ("ray", "snakemake", "snakemake-executor-plugin-ray")
+_OURS = "snakemake-executor-plugin-ray"
+_PACKAGES = ("snakemake_repro", "snakemake_executor_plugin_ray", "snakemake_logger_plugin_repro")
+_WORKER_PACKAGES = ("ray", "snakemake", _OURS)
+_ANSWER_TIMEOUT_S = 60
 
 
 class RayCluster:
-    """A connection to a Ray cluster."""
+    """A connection to a Ray cluster.
+
+    Attributes:
+        shipped: Workers get our packages from here, as they have none.
+    """
 
     def __init__(
         self,
@@ -71,8 +79,9 @@ class RayCluster:
         self._outcome = outcome
         self._lock = threading.Lock()
         self._running: dict[str, Any] = {}
-        self._shapes: dict[ResourceRequest, Any] = {}
+        self._shapes: dict[str, Any] = {}
         self._directory: Path | None = None
+        self.shipped = False
         self._closing = threading.Event()
         if address is None:
             self._start(cpus)
@@ -86,7 +95,7 @@ class RayCluster:
         self._run_apart = run_apart
         self._carrier: Carrier | None = None
         if address is not None:
-            self._check_workers()
+            self._check_workers(address)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -96,6 +105,12 @@ class RayCluster:
                 cpus=float(node["Resources"].get("CPU", 0)),
                 memory=int(node["Resources"].get("memory", 0)),
                 gpus=float(node["Resources"].get("GPU", 0)),
+                custom={
+                    name: float(amount)
+                    for name, amount in node["Resources"].items()
+                    if name not in _OWN_RESOURCES and not name.startswith("node:")
+                },
+                labels=dict(node.get("Labels") or {}),
             )
             for node in self._ray.nodes()
             if node["Alive"]
@@ -103,9 +118,10 @@ class RayCluster:
 
     def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
         """Queue one payload."""
-        function = self._shapes.get(request)
+        shape = repr(request)
+        function = self._shapes.get(shape)
         if function is None:
-            function = self._shapes[request] = self._function.options(**_options(request))
+            function = self._shapes[shape] = self._function.options(**_options(request))
         reference = function.remote(payload)
         with self._lock:
             self._running[attempt] = reference
@@ -205,10 +221,13 @@ class RayCluster:
     def _join(self, address: str) -> None:
         _set_process_defaults()
         _probe(address)
+        self._connect(address)
+
+    def _connect(self, address: str, **options: Any) -> None:
         import ray
 
         try:
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
+            ray.init(address=address, log_to_driver=False, configure_logging=False, **options)
         except ray.exceptions.AuthenticationError as exc:
             raise ClusterError(
                 f"the Ray cluster at {address} refuses the token: {_first_line(exc)}",
@@ -230,28 +249,45 @@ class RayCluster:
                 hint=f"{_CONNECT_ADVICE} {_AUTHENTICATION_ADVICE}",
             ) from exc
 
-    def _check_workers(self) -> None:
-        """Compare the versions that matter on a worker with ours."""
-        probe = self._ray.remote(versions).options(num_cpus=0, max_retries=1)
-        try:
-            theirs = self._ray.get(probe.remote(), timeout=60)
-        except self._ray.exceptions.RayError as exc:
-            raise ClusterError(
-                f"the cluster's workers cannot import snakemake-executor-plugin-ray: "
-                f"{_first_line(exc)}",
-                hint=f"Install version {snakemake_repro.__version__} in the workers' environment.",
-            ) from exc
-        ours = versions()
+    def _check_workers(self, address: str) -> None:
+        """Compare the versions that matter on a worker with ours, and bring what only we have."""
+        theirs = self._ask(asking())
+        here = asking()()
+        ships = _OURS not in theirs
         wrong = [
             f"{name}: {theirs.get(name, 'missing')} there, {version} here"
-            for name, version in ours.items()
-            if theirs.get(name) != version
+            for name, version in here.items()
+            if theirs.get(name) != version and not (ships and name == _OURS)
         ]
         if wrong:
             raise ClusterError(
                 f"the cluster's workers differ from this installation ({'; '.join(wrong)})",
                 hint="Install the same versions on both sides.",
             )
+        if ships:
+            self._ship(address)
+
+    def _ship(self, address: str) -> None:
+        """Join again, with our packages for workers that lack them."""
+        self._ray.shutdown()
+        self._connect(address, runtime_env={"py_modules": list(map(_folder, _PACKAGES))})
+        self._ask(importable)
+        self.shipped = True
+
+    def _ask(self, function: Callable[[], Any]) -> Any:
+        """Call a function on a worker.
+
+        Raises:
+            ClusterError: It cannot be called there.
+        """
+        probe = self._ray.remote(function).options(num_cpus=0, max_retries=1)
+        try:
+            return self._ray.get(probe.remote(), timeout=_ANSWER_TIMEOUT_S)
+        except self._ray.exceptions.RayError as exc:
+            raise ClusterError(
+                f"the cluster's workers cannot import {_OURS}: {_last_line(exc)}",
+                hint=f"Install version {snakemake_repro.__version__} in the workers' environment.",
+            ) from exc
 
     def _watch(self, head_lost: Callable[[], None]) -> None:
         """Notice at once what Ray itself reports only after a minute: the head is gone."""
@@ -268,21 +304,46 @@ def _options(request: ResourceRequest) -> dict[str, Any]:
         "num_cpus": request.cpus,
         "num_gpus": request.gpus,
         "memory": request.memory or None,
+        "resources": dict(request.custom) or None,
+        "label_selector": dict(request.labels) or None,
         "max_retries": 0,  # who repeats an attempt must know of it: the driver
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that driver and workers must agree on; runs as a Ray task, too."""
-    import sys
+def asking() -> Callable[[], dict[str, str]]:
+    """Return a function that tells the versions that driver and workers must agree on.
 
-    found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-    for package in _WORKER_PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    Ray sends an inner function with its code; of any other it sends the name of its module, which
+    workers may lack.
+    """
+    packages = _WORKER_PACKAGES
+
+    def versions() -> dict[str, str]:
+        import importlib.metadata
+        import sys
+
+        found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+        for package in packages:
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return found
+
+    return versions
+
+
+def importable() -> bool:
+    """Import what runs jobs on a worker."""
+    return importlib.util.find_spec("snakemake_repro.operations.execute") is not None
+
+
+def _folder(package: str) -> str:
+    """Return where one of our packages lies."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return spec.submodule_search_locations[0]
 
 
 def _probe(address: str) -> None:
@@ -365,6 +426,12 @@ def _descendants_named(pid: int, names: tuple[str, ...]) -> list[int]:
         if name in names and int(rest.split()[1]) == pid:
             found.append(int(entry.name))
     return found
+
+
+def _last_line(error: BaseException) -> str:
+    """Return what failed on a worker: its own message stands below its traceback."""
+    text = str(error).strip()
+    return text.splitlines()[-1] if text else type(error).__name__
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends.snakemake_containers import NETWORK, wants_network
+from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.backends.snakemake_values import flags_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.relocation import mentions
@@ -85,6 +86,8 @@ class Hermetic:
             raise not_hermetic(job, "it has a benchmark or a shadow directory")
         if gpus_of(dict(job.resources.items())):
             raise not_hermetic(job, "it uses a GPU")
+        if modules_of(job, workflow):
+            raise not_hermetic(job, "it uses environment modules")
         return IsolationRequest(
             mode=wanted,
             network=wants_network(job, default=True)
@@ -122,13 +125,10 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             # elsewhere than below the working directory is perhaps not seen by all nodes
             "a shadow directory of the node": job.is_shadow and not _shares_shadows(workflow),
             "between-workflow cache": workflow.workflow_settings.cache is not None
-            and bool(rule.cache),
+            and rule.cache.output,
             "storage": any(f.is_storage for f in _files(job)),
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
-            "software deployment by Snakemake": bool(
-                workflow.deployment_settings.deployment_method
-            ),
             "a Snakefile that is not a local file": not rule.basedir.is_local,
             "a value that is known on the node only": TBD in repr(list(job.params)),
         }
@@ -179,22 +179,6 @@ def format_roots(template: str) -> set[str]:
             raise IndirectError(f"the command has the field {{{field}}}")
         found.add(root)
     return found
-
-
-def tmpdir_of(job: Any) -> tuple[str | None, bool]:
-    """Return the temporary directory that the author set, and whether there is to be one.
-
-    Raises:
-        IndirectError: Only the node can tell it.
-    """
-    resource = job.rule.resources.get("tmpdir")
-    if resource is None:
-        return None, False
-    if not resource.is_evaluable():
-        return str(resource.value), True
-    if resource.raw == "system_tmpdir":
-        return None, True
-    raise IndirectError("a tmpdir that is computed on the node")
 
 
 def not_hermetic(job: Any, reason: str) -> IsolationError:

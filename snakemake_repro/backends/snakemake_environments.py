@@ -8,6 +8,7 @@ from typing import Any
 
 from snakemake_repro.backends.environments.lockfile import resolve_spec
 from snakemake_repro.backends.snakemake_containers import chosen_image
+from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec
 
@@ -50,7 +51,7 @@ class RuleEnvironments:
         Raises:
             EnvironmentSpecError: It cannot be given.
         """
-        if self._image is None or job.is_norun:
+        if self._image is None or job.is_norun or modules_of(job, self._workflow):
             return HOST
         address = chosen_image(job, self._workflow, self._preferred)
         if address is not None:
@@ -78,6 +79,8 @@ class RuleEnvironments:
             EnvironmentSpecError: A rule asks for a container and for a conda environment.
         """
         for job in members if self._image else ():
+            if modules_of(job, self._workflow):
+                continue
             contained = chosen_image(job, self._workflow, self._preferred)
             path = None if contained else environment_file(job)
             if path is not None:

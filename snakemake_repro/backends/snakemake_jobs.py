@@ -27,22 +27,17 @@ from snakemake_repro.backends.snakemake_direct import (
     not_hermetic,
     require_direct,
     require_portable,
-    tmpdir_of,
 )
 from snakemake_repro.backends.snakemake_environments import HOST, RuleEnvironments
 from snakemake_repro.backends.snakemake_forks import check_seams
-from snakemake_repro.backends.snakemake_values import (
-    builtin,
-    defaulted_resources,
-    flags_of,
-    kind_of,
-    named,
-    scalar,
-)
+from snakemake_repro.backends.snakemake_modules import modules_of
+from snakemake_repro.backends.snakemake_resources import defaulted_resources, tmpdir_of
+from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
 from snakemake_repro.logic.redaction import Redactor
+from snakemake_repro.logic.resources import disk_of, gpus_of, limit_of
 from snakemake_repro.records import (
     Digest,
     EnvironmentKind,
@@ -155,6 +150,8 @@ class Translator:
         if isolation is not None and tier is Tier.FORK:
             raise not_hermetic(job, "it takes the fork tier (its values are not plain data)")
         paths = [str(file) for member in members for file in member.input]
+        resources = dict(job.resources.items())
+        defaulted = defaulted_resources(job, self._workflow)
         return Task(
             id=uuid.uuid4().hex,
             run_id=self._settings.run_id,
@@ -177,6 +174,9 @@ class Translator:
             known=self._known(paths) if self._settings.record else None,
             record=self._settings.record,
             isolation=isolation,
+            gpus=gpus_of(resources),
+            limit_s=limit_of(resources),
+            disk=disk_of(resources, defaulted),
         )
 
     def isolation(self, job: Any) -> IsolationRequest | None:
@@ -288,9 +288,12 @@ class Translator:
         shell._check_executable(executable)  # noqa: SLF001 - the checks of shell() itself
         prefix = shell._get_process_prefix(executable)  # noqa: SLF001
         suffix = shell._process_suffix  # noqa: SLF001
+        text = f"{prefix} {text} {suffix}".strip()
+        if modules_of(job, self._workflow):
+            text = job.rule.env_modules.shellcmd(text)
         return Command(
             kind="shell",
-            text=f"{prefix} {text} {suffix}".strip(),
+            text=text,
             executable=str(executable),
             tmpdir=tmpdir,
             tmpdir_wanted=wanted,
@@ -340,6 +343,7 @@ class Translator:
             "config": plain.encode(builtin(namespace.get("config", {}))),
             "rule": rule.name,
             "jobid": job.jobid,
+            "modules": list(modules_of(job, workflow)),
             "cleanup_scripts": workflow.execution_settings.cleanup_scripts,
             "sourcecache_path": str(workflow.sourcecache.cache_path),
             "runtime_sourcecache_path": str(workflow.sourcecache.runtime_cache_path),

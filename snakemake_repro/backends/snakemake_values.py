@@ -61,22 +61,3 @@ def argv_of(command: str) -> list[str]:
     """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
     tokens = shlex.split(command)
     return tokens[tokens.index("snakemake", tokens.index("-m")) + 1 :]
-
-
-def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
-    """Name the resources that the job has only because Snakemake fills them in.
-
-    Those equal the workflow's default resources and are expressions: a constant
-    among the defaults was set by the user (``--default-resources mem_mb=2000``).
-    """
-    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
-    rules = [member.rule for member in job] if job.is_group() else [job.rule]
-    found = set()
-    for name in ("mem_mb", "disk_mb"):
-        default = defaults.get(name)
-        if default is None or not default.is_evaluable():
-            continue
-        # copies of the defaults share the expression, which equality compares
-        if all(rule.resources.get(name) == default for rule in rules):
-            found.add(name)
-    return frozenset(found)

@@ -7,28 +7,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from snakemake_repro.logic.inert import escaped, inert
 from snakemake_repro.records import MIN_PREFIX
 
-_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
-_BYTES = range(0xDC80, 0xDD00)
-"""Surrogates that stand for bytes which are not UTF-8."""
+__all__ = ["age", "count", "duration", "inert", "moment", "name", "short", "size", "span", "value"]
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _KIB = 1024.0
 _LARGE = 10_000
 _EXACT = 1e15
 """Below it a float holds every integer."""
-
-
-def inert(text: str, *, lines: bool = False) -> str:
-    """Return a text in which nothing can act on a terminal.
-
-    Args:
-        text: Any text.
-        lines: Keep line breaks and tabs.
-    """
-    kept = "\n\t" if lines else ""
-    return "".join(c if c.isprintable() or c in kept else _escaped(c) for c in text)
 
 
 def name(text: str) -> str:
@@ -38,22 +26,11 @@ def name(text: str) -> str:
     """
     if text.isprintable() and text == text.strip() and text:
         return text
-    return "$'" + "".join(_escaped(c) if _odd(c) else c for c in text) + "'"
+    return "$'" + "".join(escaped(c) if _odd(c) else c for c in text) + "'"
 
 
 def _odd(char: str) -> bool:
     return not char.isprintable() or char in "\\'"
-
-
-def _escaped(char: str) -> str:
-    if char in _SHORT:
-        return _SHORT[char]
-    code = ord(char)
-    if code in _BYTES:
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x80:  # noqa: PLR2004 - ASCII
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"  # noqa: PLR2004 - 16 bits
 
 
 def short(run_id: str) -> str:

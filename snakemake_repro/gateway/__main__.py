@@ -73,7 +73,7 @@ def main() -> int:
         return 1
     try:
         nodes = [node.to_dict() for node in cluster.nodes]
-        replies.send({"op": "ready", "nodes": nodes})
+        replies.send({"op": "ready", "nodes": nodes, "shipped": cluster.shipped})
         _serve(requests, cluster)
     finally:
         cluster.shutdown()

@@ -73,6 +73,7 @@ class Dispatcher:
         resubmissions: int,
         now: Callable[[], str],
         journal: Callable[[Entry], None],
+        sent: Callable[[Task], None] | None = None,
     ) -> None:
         """Start with nothing under way.
 
@@ -81,11 +82,13 @@ class Dispatcher:
             resubmissions: How often one attempt is repeated after a loss.
             now: Current time for records.
             journal: Writes an entry that no worker could write itself.
+            sent: Called before a task is sent, repetitions included.
         """
         self._workdir = workdir
         self._resubmissions = resubmissions
         self._now = now
         self._journal = journal
+        self._sent = sent
         self._lock = threading.Lock()
         self._under_way: dict[str, _UnderWay] = {}
         self._closed = False
@@ -110,6 +113,8 @@ class Dispatcher:
         assert self.connection is not None
         with self._lock:
             self._under_way[task.id] = _UnderWay(task, request, verdict, again)
+        if self._sent is not None:
+            self._sent(task)
         self.connection.submit(task, request)
 
     def done(self, result: TaskResult) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,10 @@ from snakemake_repro.backends.containers.run import EngineLostError
 from snakemake_repro.backends.environments.container import ContainerEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
-from snakemake_repro.backends.host import describe_host
+from snakemake_repro.backends.host import check_space, describe_host
 from snakemake_repro.backends.journal import FileJournal
 from snakemake_repro.backends.statcache import StatCache
+from snakemake_repro.backends.timelimit import OverrunError, time_limit
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
@@ -46,6 +48,7 @@ from snakemake_repro.records import (
     JobRecord,
     JobStatus,
     Json,
+    ResourceUse,
 )
 from snakemake_repro.records.tasks import Command, Task, TaskResult
 
@@ -114,6 +117,7 @@ class _Node:
             return TaskResult(id=task.id, succeeded=False, error=f"{exc.strerror}{where}")
 
     def _run(self, task: Task) -> TaskResult:
+        check_space(Path(task.workdir), task.disk)
         place = self._place(task)
         prepared = [prepare(task, member, place) for member in task.members]
         course = self._execute(task, place)
@@ -168,8 +172,12 @@ class _Node:
             with surroundings(
                 task, place.environment, environ=self._environ, store=place.store, plan=plan
             ) as where:
+                ended: Ended | None
                 try:
-                    ended: Ended | None = self._start(task, place, plan, where)
+                    with time_limit(task.limit_s):
+                        ended = self._start(task, place, plan, where)
+                except OverrunError:
+                    ended = _overrun(task.limit_s or 0)
                 except KeyboardInterrupt:
                     ended = None
                 finished = _clock.now()
@@ -277,8 +285,8 @@ class _Node:
         env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
         env.update(task.variables)
         env.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
-        if (gpus := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-            env["CUDA_VISIBLE_DEVICES"] = gpus
+        if task.gpus:  # a worker keeps the variable of its last task that had some
+            env["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
             env.update(dict.fromkeys(TMPDIRS, where.tmpdir))
         first = task.members[0]
@@ -354,6 +362,14 @@ def _localise(command: Command, where: Surroundings) -> Command:
         (here / _SCRIPT).write_text(text + "\n")
         text = f'"{command.executable}" "{there}/{_SCRIPT}"'
     return dataclasses.replace(command, text=text)
+
+
+def _overrun(limit: float) -> Ended:
+    return Ended(
+        status=-signal.SIGTERM,
+        use=ResourceUse(wall_s=limit),
+        problem=f"it ran for longer than its runtime of {limit / 60:g} minutes",
+    )
 
 
 def _lines(path: Path) -> list[bytes]:

@@ -24,7 +24,7 @@ from snakemake_repro.operations.cells import Cell
 from snakemake_repro.operations.planning import Plan
 from snakemake_repro.operations.rooms import BESIDE, TMP, Room, Window, needed_tracer, room_tmpdir
 from snakemake_repro.records import Isolation, IsolationMode
-from snakemake_repro.records.tasks import Command, IsolationRequest, Task
+from snakemake_repro.records.tasks import IsolationRequest, Task
 
 STAGE_ROOT = ".snakemake/ray/stage"
 """Where files are staged: on the file system of the working directory."""
@@ -45,15 +45,15 @@ class Host:
     def __init__(
         self,
         environ: Mapping[str, str],
-        command: Command,
+        task: Task,
         scratch: Path,
         isolation: Isolation | None = None,
     ) -> None:
         self.environ = environ
         self.isolation = isolation
-        self.tmpdir = command.tmpdir or tempfile.gettempdir()
+        self.tmpdir = task.command.tmpdir or tempfile.gettempdir()
         self.shared = (scratch, str(scratch))
-        Path(self.tmpdir).mkdir(parents=True, exist_ok=True)
+        Path(task.workdir, self.tmpdir).mkdir(parents=True, exist_ok=True)
 
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Keep what the rule declares; return what the job did beyond that, as far as known."""
@@ -94,7 +94,7 @@ def surroundings(
     """
     if task.isolation is None:
         with scratch_directory() as scratch:
-            yield Host(environ, task.command, scratch, _without_network(task, environment))
+            yield Host(environ, task, scratch, _without_network(task, environment))
         return
     if isinstance(environment, ContainerEnvironment):
         with _cell(task, environment, plan) as cell:

@@ -217,6 +217,9 @@ class Task(Record):
         isolation: How the job is to be closed off; ``None`` if it is not.
         shipment: What travels; ``None`` where the file system is shared.
         shadow: Absolute path of the directory in which the job runs instead, made by the driver.
+        gpus: GPUs that Ray reserves for the job; may be a fraction.
+        limit_s: Seconds that the job may run; ``None`` for as long as it likes.
+        disk: Bytes that must be free where the working directory is.
     """
 
     id: str
@@ -240,6 +243,9 @@ class Task(Record):
     isolation: IsolationRequest | None = None
     shipment: Shipment | None = None
     shadow: str | None = None
+    gpus: float = 0.0
+    limit_s: float | None = None
+    disk: int = 0
 
     @property
     def directory(self) -> str:
@@ -277,11 +283,15 @@ class ResourceRequest(Record):
         cpus: Logical CPUs.
         memory: Bytes; 0 reserves none.
         gpus: GPUs; may be a fraction.
+        custom: Ray's custom resources.
+        labels: What the node is to be labelled with.
     """
 
     cpus: float = 1.0
     memory: int = 0
     gpus: float = 0.0
+    custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,3 +301,5 @@ class Node(Record):
     cpus: float
     memory: int
     gpus: float = 0.0
+    custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters import RunningCluster
-from processes import descendants, kill, wait_for, with_environment
+from processes import command, descendants, kill, wait_for, with_environment
 from runs import Workspace
 
 from snakemake_repro.records import JobState, JobStatus
@@ -142,7 +142,11 @@ def test_a_worker_that_always_dies_ends_in_one_clear_message(lonely: Workspace) 
     assert [job.record.status for job in lonely.jobs("a")] == [JobStatus.LOST, JobStatus.LOST]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "sigkill"])
+@pytest.mark.parametrize(
+    "signum",
+    [signal.SIGINT, signal.SIGTERM, signal.SIGKILL],
+    ids=["ctrl-c", "sigterm", "sigkill"],
+)
 def test_after_the_driver_ends_nothing_of_ours_runs_and_the_next_run_continues(
     slow: Workspace, mark: str, signum: int
 ) -> None:
@@ -155,7 +159,7 @@ def test_after_the_driver_ends_nothing_of_ours_runs_and_the_next_run_continues(
     assert process.returncode != 0
 
     def ours() -> bool:
-        alive = [p for p in with_environment(mark) if "recorder" not in _command(p)]
+        alive = [p for p in with_environment(mark) if "recorder" not in command(p)]
         return not alive
 
     wait_for(
@@ -184,13 +188,6 @@ def test_after_the_driver_ends_nothing_of_ours_runs_and_the_next_run_continues(
             assert again == logs[f"log.{stem}"], f"{name} was finished and ran again"
 
 
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
 def test_a_job_that_ignores_sigterm_and_daemonises_is_gone_after_ctrl_c(
     lonely: Workspace, mark: str
 ) -> None:
@@ -209,11 +206,64 @@ def test_a_job_that_ignores_sigterm_and_daemonises_is_gone_after_ctrl_c(
     kill(process.pid, signal.SIGINT)
     _finish(process)
     wait_for(
-        lambda: not [p for p in with_environment(mark) if "recorder" not in _command(p)],
+        lambda: not [p for p in with_environment(mark) if "recorder" not in command(p)],
         timeout=5,
         what="the end of the job",
     )
     assert not (lonely.root / "a.txt").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_no_process_of_any_tier_and_no_lock_is_left_after_five_seconds(
+    lonely: Workspace, mark: str, signum: int
+) -> None:
+    name, _, value = mark.partition("=")
+    lonely.environ[name] = value
+    lonely.write("script.sh", "touch started.script; (setsid sleep 1000 &); sleep 1000\n")
+    lonely.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "shell.txt", "run.txt", "script.txt", "grouped.txt"
+        rule shell:
+            output: "shell.txt"
+            shell: "touch started.shell {output}; (setsid sleep 1000 &); sleep 1000"
+        rule run:
+            output: "run.txt"
+            run: shell("touch started.run {output}; (setsid sleep 1000 &); sleep 1000")
+        rule script:
+            output: "script.txt"
+            script: "script.sh"
+        rule grouped:
+            output: "grouped.txt"
+            group: "g"
+            shell: "touch started.group {output}; (setsid sleep 1000 &); sleep 1000"
+        """,
+    )
+    process = lonely.start("--ray-cpus", "4")
+    try:
+        wait_for(
+            lambda: len(list(lonely.root.glob("started.*"))) == 4, timeout=180, what="four jobs"
+        )
+    finally:
+        kill(process.pid, signum)
+    wait_for(
+        lambda: not [p for p in with_environment(mark) if "sleep" in command(p)],
+        timeout=5,
+        what="the end of the jobs",
+    )
+    _finish(process)
+    assert process.returncode != 0
+    wait_for(
+        lambda: not [p for p in with_environment(mark) if "recorder" not in command(p)],
+        timeout=5,
+        what="the end of the rest",
+    )
+    assert not list((lonely.root / ".snakemake" / "locks").glob("*"))
+    states = {job.record.spec.rule: job.state for job in lonely.history.jobs}
+    assert set(states.values()) == {JobState.INTERRUPTED}
+    again = lonely.ok("--dry-run", "--rerun-incomplete").output
+    assert all(f"rule {rule}:" in again for rule in ("shell", "run", "script", "grouped"))
 
 
 def test_an_address_without_a_cluster_is_one_clear_error(lonely: Workspace) -> None:

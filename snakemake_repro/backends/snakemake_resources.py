@@ -1,0 +1,42 @@
+"""What a job's resources are to Snakemake: set by somebody, a default, or a node's own matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snakemake_repro.backends.snakemake_direct import IndirectError
+
+
+def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
+    """Name the resources that the job has only because Snakemake fills them in.
+
+    Those equal the workflow's default resources and are expressions: a constant
+    among the defaults was set by the user (``--default-resources mem_mb=2000``).
+    """
+    defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
+    rules = [member.rule for member in job] if job.is_group() else [job.rule]
+    found = set()
+    for name in ("mem_mb", "disk_mb"):
+        default = defaults.get(name)
+        if default is None or not default.is_evaluable():
+            continue
+        # copies of the defaults share the expression, which equality compares
+        if all(rule.resources.get(name) == default for rule in rules):
+            found.add(name)
+    return frozenset(found)
+
+
+def tmpdir_of(job: Any) -> tuple[str | None, bool]:
+    """Return the temporary directory that the author set, and whether there is to be one.
+
+    Raises:
+        IndirectError: It is computed on the node.
+    """
+    resource = job.rule.resources.get("tmpdir")
+    if resource is None:
+        return None, False
+    if not resource.is_evaluable():
+        return str(resource.value), True
+    if resource.raw == "system_tmpdir":
+        return None, True
+    raise IndirectError("a tmpdir that is computed on the node")

@@ -1,0 +1,3 @@
+with open(snakemake.output[0], "w") as f:
+    for value in (snakemake.params.path, sorted(snakemake.params.kinds), snakemake.params.object):
+        print(repr(value), file=f)

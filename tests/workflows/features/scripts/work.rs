@@ -1,0 +1,3 @@
+use std::io::Write;
+let mut file = std::fs::File::create(&snakemake.output[0])?;
+writeln!(file, "{}", snakemake.rule)?;
