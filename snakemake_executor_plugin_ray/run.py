@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_common.exceptions import WorkflowError
-
 from snakemake_executor_plugin_ray.checks import check
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
@@ -29,6 +27,7 @@ from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic,
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
 from snakemake_repro.backends.snakemake_jobs import LOG_ROOT, Settings, Translator
 from snakemake_repro.backends.snakemake_lines import place_of
+from snakemake_repro.backends.snakemake_outputs import prepared, prepared_again
 from snakemake_repro.backends.snakemake_resources import defaulted_resources
 from snakemake_repro.backends.snakemake_run import (
     config_digest,
@@ -44,7 +43,6 @@ from snakemake_repro.backends.snakemake_shipping import (
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.backends.snakemake_values import argv_of
 from snakemake_repro.backends.staging import discard
-from snakemake_repro.errors import StorageError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.inert import inert
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -243,8 +241,7 @@ class Run:
             members = list(job) if job.is_group() else [job]
             task = dataclasses.replace(task, shipment=self._shipping.shipment(members))
         if task.tier is Tier.DIRECT:
-            self._prepare_outputs(job)
-            task = _in_shadow(task, job)
+            task = prepared(task, job, self._workflow)
         fitted = fit(
             rule=job.name if job.is_group() else job.rule.name,
             threads=max(0, int(job.threads)),
@@ -263,7 +260,7 @@ class Run:
             task,
             fitted.request,
             lambda final, result: self._verdict(job, final, result),
-            lambda lost: self._again(job, lost),
+            lambda lost: prepared_again(lost, job, self._workflow),
         )
 
     def accepted(self, job: Any) -> None:
@@ -312,21 +309,6 @@ class Run:
             self._wait_for_delivery()
 
     # -- called from the connection's thread -------------------------------------------------
-
-    def _again(self, job: Any, task: Task) -> Task:
-        """Give a job that was lost another shadow directory, if it had one.
-
-        Raises:
-            StorageError: It cannot be made.
-        """
-        if task.shadow is None:
-            return task
-        discard(Path(task.shadow))
-        try:
-            self._prepare_outputs(job)
-        except (WorkflowError, OSError) as exc:
-            raise StorageError(f"cannot make the shadow directory of a job again: {exc}") from exc
-        return _in_shadow(task, job)
 
     def _verdict(self, job: Any, task: Task, result: TaskResult) -> None:
         self._follower.end(task)
@@ -405,22 +387,6 @@ class Run:
             self._logger.info(f"Locks: {locked.state} {name}; commit it with your workflow.")
         forget_locks()
 
-    def _prepare_outputs(self, job: Any) -> None:
-        """Do what Snakemake does before it runs a job, except for the temporary directory.
-
-        That one is the node's; here it is a stand-in, of which ``prepare`` would make a
-        directory of that name.
-        """
-        resources = job.resources
-        held = resources.get("tmpdir")
-        if held is not None:
-            resources.tmpdir = ""
-        try:
-            self._workflow.async_run(job.prepare())
-        finally:
-            if held is not None:
-                resources.tmpdir = held
-
     def _record_others(self) -> None:
         """Write the jobs of this run that the cluster did not see."""
         dag = self._workflow.dag
@@ -468,12 +434,6 @@ class Run:
         if message not in self._warned:
             self._warned.add(message)
             self._logger.warning(message)
-
-
-def _in_shadow(task: Task, job: Any) -> Task:
-    return dataclasses.replace(
-        task, shadow=None if job.shadow_dir is None else str(Path(job.shadow_dir).absolute())
-    )
 
 
 def _absolute(path: Path | None) -> str | None:
