@@ -25,7 +25,7 @@ def shares_files(workflow: Any) -> bool:
 
     Environments are made on each node in any case.
     """
-    from snakemake_interface_executor_plugins.settings import SharedFSUsage
+    from snakemake.settings.types import SharedFSUsage
 
     needed = SharedFSUsage.all() - {SharedFSUsage.SOFTWARE_DEPLOYMENT}
     return bool(needed <= set(workflow.storage_settings.shared_fs_usage))
@@ -37,7 +37,7 @@ def assume_shared_files(workflow: Any) -> None:
     All that jobs make is brought to the driver, where Snakemake checks it, touches it, and takes
     it to a storage.
     """
-    from snakemake_interface_executor_plugins.settings import SharedFSUsage
+    from snakemake.settings.types import SharedFSUsage
 
     workflow.storage_settings.shared_fs_usage = SharedFSUsage.all()
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from snakemake_repro.cli import _command
-from snakemake_repro.records.tasks import ENGINES
 
 _EVERYTHING = "*"
+_ENGINES = ("docker", "podman")
+"""As the records know them, which are not imported to show help."""
+
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -42,8 +44,8 @@ _SUFFIXES = (".yaml", ".yml")
 @click.option(
     "--container-engine",
     "engine",
-    type=click.Choice(ENGINES),
-    default=ENGINES[0],
+    type=click.Choice(_ENGINES),
+    default=_ENGINES[0],
     show_default=True,
     help="Who looks up what the name of an image means; as --ray-container-engine.",
 )
