@@ -24,7 +24,7 @@ WORKFLOW = Path(__file__).parents[1] / "workflows" / "features"
 DIRECT, FORK, DRIVER = Tier.DIRECT, Tier.FORK, Tier.SNAKEMAKE
 
 FEATURES = {
-    "benchmark": {"once": FORK, "thrice": FORK, "run_benchmark": FORK},
+    "benchmark": {"once": DIRECT, "thrice": DIRECT, "run_benchmark": FORK},
     "cache": {"cached": FORK},
     "checkpoint": {"many": DIRECT, "copied": DIRECT, "collect": DIRECT},
     "fields": {"fields": DIRECT, "whole": DIRECT, "whole_resources": FORK},
@@ -65,12 +65,12 @@ FEATURES = {
     "scatter": {"scatter": FORK, "gather": DIRECT},
     "service": {"server": FORK, "client": FORK},
     "shadow": {
-        "shadow_full": FORK,
-        "shadow_true": FORK,
-        "shadow_shallow": FORK,
-        "shadow_minimal": FORK,
-        "shadow_copy": FORK,
-        "shadow_script": FORK,
+        "shadow_full": DIRECT,
+        "shadow_true": DIRECT,
+        "shadow_shallow": DIRECT,
+        "shadow_minimal": DIRECT,
+        "shadow_copy": DIRECT,
+        "shadow_script": DIRECT,
     },
     "threads": {"threads": DIRECT},
     "tmpdir": {"tmpdir": DIRECT, "own_tmpdir": DIRECT},
