@@ -265,12 +265,17 @@ def test_a_failing_command_fails_its_job(inside: Workspace, place: Place) -> Non
     assert not (inside.root / "a.txt").exists()
 
 
-@pytest.mark.parametrize("depth", ["'minimal'", "'shallow'", "'full'", "'copy-minimal'", "True"])
+@pytest.mark.parametrize(
+    ("place", "depth"),
+    [
+        *(("container", depth) for depth in ("minimal", "shallow", "full", "copy-minimal", True)),
+        *((kind, depth) for kind in ("conda", "pypi") for depth in ("minimal", "full")),
+    ],
+    indirect=["place"],
+)
 def test_shadow_rules_leave_nothing_but_their_outputs(
-    inside: Workspace, place: Place, depth: str
+    inside: Workspace, place: Place, depth: object
 ) -> None:
-    if place.kind is not EnvironmentKind.CONTAINER and depth not in ("'minimal'", "'full'"):
-        pytest.skip("all five are tried in a container")
     inside.write("scripts/work.py", f"open(snakemake.output[0], 'w').write({place.code})\n")
     inside.write("in/input.txt", "input\n")
     inside.write(
@@ -281,12 +286,12 @@ def test_shadow_rules_leave_nothing_but_their_outputs(
         rule a:
             input: "in/input.txt"
             output: "out/a.txt"
-            shadow: {depth}
+            shadow: {depth!r}
             {place.directive}
             shell: "touch left-behind; cat {{input}} > {{output}}; {place.who} >> {{output}}; pwd >> {{output}}"
         rule b:
             output: "out/b.txt"
-            shadow: {depth}
+            shadow: {depth!r}
             {place.directive}
             script: "scripts/work.py"
         """,
