@@ -294,10 +294,6 @@ def test_a_wrong_token_is_one_clear_error(lonely: Workspace, cluster: RunningClu
         (["--ray-delivery-wait", "-1"], "expected 0 or more seconds"),
         (["--ray-address", "ray://host:10001"], "Ray Client addresses are not supported"),
         (["--sdm", "conda"], "the executor realises environments itself"),
-        (
-            ["--shared-fs-usage", "input-output", "persistence", "sources", "source-cache"],
-            "this version of --executor ray needs a file system that driver and nodes share",
-        ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
