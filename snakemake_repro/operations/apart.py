@@ -52,7 +52,7 @@ def execute_apart(payload: bytes, parcels: Sequence[Sequence[Any]]) -> Iterator[
             result = execute_here(_localised(task, task.shipment, here))
             for piece in pack(_kept(task, task.shipment, here, result)):
                 yield _FILES + piece
-        except ReproError as exc:
+        except StorageError as exc:  # what is lost instead is raised, and repeated
             result = TaskResult(id=task.id, succeeded=False, error=exc.message, hint=exc.hint)
     yield _RESULT + json.dumps(result.to_dict()).encode()
 
@@ -78,8 +78,12 @@ def receive(base: Path, names: Iterable[str], attempt: str, items: Iterable[byte
         for name in names:
             if os.path.lexists(stage / name):
                 _settle(stage / name, base / name)
-    except ReproError as exc:
-        return refusal(attempt, exc)
+    except StorageError as exc:
+        for _ in arriving:
+            pass
+        # files that end too early have their reason on the node
+        failed = arriving.result and not json.loads(arriving.result)["succeeded"]
+        return arriving.result if failed else refusal(attempt, exc)
     except OSError as exc:
         what = exc.filename or base
         return refusal(attempt, StorageError(f"cannot write {what}: {exc.strerror or exc}"))
