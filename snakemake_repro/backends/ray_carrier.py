@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,9 +89,12 @@ class Carrier:
                 **options, num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
             ).remote(payload, parcels)
             submitted(stream)
-            asyncio.run_coroutine_threadsafe(self._follow(attempt, stream, receive), self._loop)
+            following = asyncio.run_coroutine_threadsafe(
+                self._follow(attempt, stream, receive), self._loop
+            )
+            following.add_done_callback(lambda future: self._failed(attempt, future))
 
-        self._sender.submit(send)
+        self._sender.submit(send).add_done_callback(lambda future: self._failed(attempt, future))
 
     def close(self) -> None:
         """Start nothing more; what is under way ends with the connection."""
@@ -102,15 +105,17 @@ class Carrier:
     async def _follow(self, attempt: str, stream: Any, receive: Receive) -> None:
         """Wait for the first thing a task yields, which costs no thread; then receive it all."""
         first = await anext(stream, None)
-        self._receivers.submit(self._receive, attempt, first, stream, receive)
+        receiving = self._receivers.submit(self._receive, attempt, first, stream, receive)
+        receiving.add_done_callback(lambda future: self._failed(attempt, future))
 
     def _receive(self, attempt: str, first: Any, stream: Any, receive: Receive) -> None:
-        try:
-            payload = receive(attempt, self._items(first, stream))
-        except _LostError as exc:
-            self._ended(attempt, None, exc.__cause__)
-        else:
-            self._ended(attempt, payload, None)
+        self._ended(attempt, receive(attempt, self._items(first, stream)), None)
+
+    def _failed(self, attempt: str, future: Future[None]) -> None:
+        """End an attempt whose thread could not: whatever happens there, somebody waits for it."""
+        if future.cancelled() or (error := future.exception()) is None:
+            return
+        self._ended(attempt, None, error.__cause__ if isinstance(error, _LostError) else error)
 
     def _items(self, first: Any, stream: Any) -> Iterator[bytes]:
         reference = first

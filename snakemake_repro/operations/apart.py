@@ -89,7 +89,7 @@ def receive(base: Path, names: Iterable[str], attempt: str, items: Iterable[byte
         return refusal(attempt, StorageError(f"cannot write {what}: {exc.strerror or exc}"))
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-    return arriving.result
+    return arriving.result or refusal(attempt, StorageError("its node sent no result"))
 
 
 def clear_arriving(base: Path) -> None:

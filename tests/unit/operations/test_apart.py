@@ -66,6 +66,11 @@ def test_a_result_without_files_is_a_result(base: Path) -> None:
     assert json.loads(payload)["error"] == "no"
 
 
+def test_no_result_is_a_failure(base: Path) -> None:
+    payload = receive(base, NAMES, "one", iter([]))
+    assert "sent no result" in json.loads(payload)["error"]
+
+
 def test_files_that_end_too_early_leave_nothing_and_have_the_reason_of_the_node(
     node: Path, base: Path
 ) -> None:
