@@ -24,7 +24,7 @@ WORKFLOW = Path(__file__).parents[1] / "workflows" / "features"
 DIRECT, FORK, DRIVER = Tier.DIRECT, Tier.FORK, Tier.SNAKEMAKE
 
 FEATURES = {
-    "benchmark": {"once": DIRECT, "thrice": DIRECT, "run_benchmark": FORK},
+    "benchmark": {"once": DIRECT, "thrice": FORK, "run_benchmark": FORK},
     "cache": {"cached": FORK},
     "checkpoint": {"many": DIRECT, "copied": DIRECT, "collect": DIRECT},
     "fields": {"fields": DIRECT, "whole": DIRECT, "whole_resources": FORK},
