@@ -13,7 +13,7 @@ from clusters import RunningCluster, can_hide, node_elsewhere, ray_cluster
 from processes import descendants, kill, wait_for
 from runs import Workspace
 
-from snakemake_repro.records import FileKind, JobState, JobStatus, Tier
+from snakemake_repro.records import EnvironmentKind, FileKind, JobState, JobStatus, Tier
 
 pytestmark = pytest.mark.integration
 
@@ -168,6 +168,53 @@ def test_every_kind_of_rule_makes_what_it_makes_on_one_machine(
     left = {path.name for path in (workspace.root / ".repro").iterdir()}
     assert "arriving" not in left or not list((workspace.root / ".repro/arriving").iterdir())
     assert not list((workspace.root / ".snakemake/ray").glob("sources-*"))
+
+
+def test_environments_are_made_on_the_node(workspace: Workspace, python: str) -> None:
+    _write(
+        workspace,
+        {
+            "Snakefile": f"""
+                rule all:
+                    input: "out/contained.txt", "out/grouped.txt"
+                rule pypi:
+                    input: "data/in.txt"
+                    output: "out/pypi.txt"
+                    conda: "envs/pypi.yaml"
+                    script: "scripts/version.py"
+                rule contained:
+                    input: "out/pypi.txt"
+                    output: "out/contained.txt"
+                    container: "docker://{python}"
+                    script: "scripts/label.py"
+                rule grouped:
+                    input: "out/pypi.txt"
+                    output: "out/grouped.txt"
+                    container: "docker://{python}"
+                    run:
+                        shell("cat /etc/label {{input}} > {{output}}")
+            """,
+            "envs/pypi.yaml": "dependencies: [python, {pip: ['tabulate ==0.9.0']}]\n",
+            "scripts/version.py": "import tabulate\n"
+            "open(snakemake.output[0], 'w').write(tabulate.__version__ + open(snakemake.input[0]).read())\n",
+            "scripts/label.py": "text = open('/etc/label').read() + open(snakemake.input[0]).read()\n"
+            "open(snakemake.output[0], 'w').write(text)\n",
+            "data/in.txt": "in\n",
+        },
+    )
+    workspace.ok(*APART)
+    assert (workspace.root / "out/contained.txt").read_text() == "python\n0.9.0in\n"
+    assert (workspace.root / "out/grouped.txt").read_text() == "python\n0.9.0in\n"
+    kinds = {
+        job.record.spec.rule: workspace.history.environments[str(job.record.spec.environment)].kind
+        for job in workspace.history.jobs
+    }
+    assert kinds == {
+        "pypi": EnvironmentKind.PYPI,
+        "contained": EnvironmentKind.CONTAINER,
+        "grouped": EnvironmentKind.CONTAINER,
+    }
+    assert not list((workspace.root / ".repro/arriving").glob("*"))
 
 
 def test_a_file_that_is_larger_than_the_store_passes_through_it(workspace: Workspace) -> None:
