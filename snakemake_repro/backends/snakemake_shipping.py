@@ -34,8 +34,7 @@ def shares_files(workflow: Any) -> bool:
 def assume_shared_files(workflow: Any) -> None:
     """Let Snakemake do on the driver what it does with a shared file system.
 
-    All that jobs make is brought to the driver, where Snakemake checks it, touches it, and takes
-    it to a storage.
+    All that jobs make is brought to the driver, where Snakemake checks it and touches it.
     """
     from snakemake.settings.types import SharedFSUsage
 

@@ -217,6 +217,24 @@ def test_environments_are_made_on_the_node(workspace: Workspace, python: str) ->
     assert not list((workspace.root / ".repro/arriving").glob("*"))
 
 
+def test_a_storage_that_driver_and_node_reach_can_be_used(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    _write(
+        workspace,
+        {
+            "Snakefile": "rule b:\n    input: 'a.txt'\n    output: 'b.txt'\n"
+            "    shell: 'cat {input} > {output}; echo b >> {output}'\n"
+            "rule a:\n    output: 'a.txt'\n    shell: 'echo a > {output}'\n",
+        },
+    )
+    store = tmp_path / "store"
+    store.mkdir()
+    storage = ("--default-storage-provider", "fs", "--default-storage-prefix", str(store))
+    workspace.ok(*APART, *storage, "--", "b.txt")
+    assert (store / "b.txt").read_text() == "a\nb\n"
+
+
 def test_a_file_that_is_larger_than_the_store_passes_through_it(workspace: Workspace) -> None:
     _write(
         workspace,
