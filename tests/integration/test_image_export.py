@@ -147,7 +147,7 @@ def test_it_is_the_environment_of_the_lock_and_says_nothing_of_where_it_was_made
     assert digest(content) == str(exported.id) == f"sha256:{saved['Config'].rpartition('/')[2]}"
     env = json.loads(content)["config"]["Env"]
     assert "ACTIVATED_HOME=/opt/env/share/activated" in env
-    assert "PATH=/opt/env/bin:/usr/bin:/usr/sbin" in env
+    assert "PATH=/opt/env/bin:/usr/local/bin:/usr/bin:/usr/sbin" in env
     assert "LABEL=below" in env
     packages = {package.name for package in exported.environment.packages}
     assert packages == {"python", "greet", "activated", "tool", "linked", "tabulate"}
