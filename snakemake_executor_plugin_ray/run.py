@@ -41,7 +41,7 @@ from snakemake_repro.backends.snakemake_shipping import (
     shares_files,
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
-from snakemake_repro.backends.snakemake_values import argv_of
+from snakemake_repro.backends.snakemake_values import argv_of, members_of
 from snakemake_repro.backends.staging import discard
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.inert import inert
@@ -238,8 +238,7 @@ class Run:
         """
         task = self._translator.task(job)
         if self._shipping is not None:
-            members = list(job) if job.is_group() else [job]
-            task = dataclasses.replace(task, shipment=self._shipping.shipment(members))
+            task = dataclasses.replace(task, shipment=self._shipping.shipment(members_of(job)))
         if task.tier is Tier.DIRECT:
             task = prepared(task, job, self._workflow)
         fitted = fit(
@@ -390,7 +389,7 @@ class Run:
     def _record_others(self) -> None:
         """Write the jobs of this run that the cluster did not see."""
         dag = self._workflow.dag
-        submitted = {member for job in self._tasks for member in (job if job.is_group() else [job])}
+        submitted = {member for job in self._tasks for member in members_of(job)}
         for job in dag.jobs:
             if (job.is_norun and not job.output) or job in submitted:
                 continue

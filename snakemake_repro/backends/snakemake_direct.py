@@ -10,7 +10,7 @@ from typing import Any
 
 from snakemake_repro.backends.snakemake_containers import NETWORK, wants_network
 from snakemake_repro.backends.snakemake_modules import modules_of
-from snakemake_repro.backends.snakemake_values import flags_of
+from snakemake_repro.backends.snakemake_values import flags_of, members_of
 from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.relocation import mentions
 from snakemake_repro.logic.resources import gpus_of
@@ -70,7 +70,7 @@ class Hermetic:
             IsolationError: It is to be, and cannot; or it is to have no network, and nothing here
                 takes that from it.
         """
-        members = job if job.is_group() else [job]
+        members = members_of(job)
         wanted = next(filter(None, map(self.mode, members)), None)
         if wanted is not IsolationMode.ENFORCE:
             _refuse_network(member for member in members if not contained(member))
@@ -183,7 +183,7 @@ def format_roots(template: str) -> set[str]:
 
 def not_hermetic(job: Any, reason: str) -> IsolationError:
     """Return the refusal of a job that nothing here closes off."""
-    rules = sorted({member.rule.name for member in (job if job.is_group() else [job])})
+    rules = sorted({member.rule.name for member in members_of(job)})
     return IsolationError(
         f"rule {', '.join(rules)} cannot run hermetically: {reason}, and that is nothing this "
         "version can close off",

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_path
 
-from snakemake_repro.backends.files import hash_file
+from snakemake_repro.backends.files import hash_file, recorded_path
 from snakemake_repro.backends.snakemake_containers import container_request
 from snakemake_repro.backends.snakemake_direct import (
     TBD,
@@ -32,7 +31,14 @@ from snakemake_repro.backends.snakemake_environments import HOST, RuleEnvironmen
 from snakemake_repro.backends.snakemake_forks import check_seams
 from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.backends.snakemake_resources import defaulted_resources, tmpdir_of
-from snakemake_repro.backends.snakemake_values import builtin, flags_of, kind_of, named, scalar
+from snakemake_repro.backends.snakemake_values import (
+    builtin,
+    flags_of,
+    kind_of,
+    members_of,
+    named,
+    scalar,
+)
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
 from snakemake_repro.logic.canonical import digest_of_text
@@ -143,7 +149,7 @@ class Translator:
             EnvironmentSpecError: The job asks for an environment that cannot be given.
             IsolationError: The job cannot run hermetically as asked.
         """
-        members = _members(job)
+        members = members_of(job)
         isolation = self.isolation(job)
         command, tier = self._command(job)
         environment = HOST if tier is Tier.FORK else self._environments.of(job)
@@ -214,7 +220,7 @@ class Translator:
         Raises:
             EnvironmentSpecError: A rule asks for a container and for a conda environment.
         """
-        return self._environments.files(_members(job))
+        return self._environments.files(members_of(job))
 
     def member(self, job: Any) -> Member:
         """Translate a job that Snakemake runs or reuses itself, for the record."""
@@ -415,7 +421,7 @@ class Translator:
         for index, file in enumerate(files):
             flags = flags_of(file)
             yield FileRecord(
-                path=_relative(str(file), self._settings.workdir),
+                path=recorded_path(self._settings.workdir / file, self._settings.workdir),
                 kind=FileKind.UNOBSERVED,
                 name=names.get(index),
                 flags=tuple(flag for flag in _FLAGS if flag in flags),
@@ -458,16 +464,3 @@ class Translator:
             name = f"{name[:_MAX_LOG_NAME]}-{digest.hexdigest()[:12]}"
         attempt = f"{self._settings.run_id[:8]}-{job.attempt}.log"
         return f"{LOG_ROOT}/{quote_path(str(rule), safe='')}/{name}/{attempt}"
-
-
-def _members(job: Any) -> list[Any]:
-    return list(job) if job.is_group() else [job]
-
-
-def _relative(path: str, workdir: Path) -> str:
-    """Return a path as the record names it: relative to the working directory if below it."""
-    absolute = os.path.normpath(workdir / path)
-    try:
-        return Path(absolute).relative_to(workdir).as_posix()
-    except ValueError:
-        return Path(absolute).as_posix()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from snakemake_repro.backends.snakemake_direct import IndirectError
+from snakemake_repro.backends.snakemake_values import members_of
 
 
 def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
@@ -14,7 +15,7 @@ def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
     among the defaults was set by the user (``--default-resources mem_mb=2000``).
     """
     defaults = workflow.resource_settings._parsed_default_resources  # noqa: SLF001
-    rules = [member.rule for member in job] if job.is_group() else [job.rule]
+    rules = [member.rule for member in members_of(job)]
     found = set()
     for name in ("mem_mb", "disk_mb"):
         default = defaults.get(name)

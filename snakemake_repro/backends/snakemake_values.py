@@ -57,6 +57,11 @@ def scalar(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
+def members_of(job: Any) -> list[Any]:
+    """Return the jobs of a group, or the one that is none."""
+    return list(job) if job.is_group() else [job]
+
+
 def argv_of(command: str) -> list[str]:
     """Return the arguments after ``-m snakemake`` of a command that Snakemake formatted."""
     tokens = shlex.split(command)
