@@ -5,6 +5,7 @@ Snakemake imports every executor plugin at each start, so nothing heavy is impor
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from snakemake_interface_common.exceptions import WorkflowError
@@ -13,11 +14,13 @@ from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMode
 
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
+from snakemake_repro.backends.gateway_process import ahead
 from snakemake_repro.backends.snakemake_trigger import watch_locks
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 watch_locks()
+ahead.start(sys.argv)
 
 common_settings = CommonSettings(
     non_local_exec=True,

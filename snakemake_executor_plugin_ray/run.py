@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from snakemake_executor_plugin_ray.beginning import Beginning
 from snakemake_executor_plugin_ray.checks import check
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
@@ -21,7 +23,7 @@ from snakemake_repro.backends.environments.imagelock import image_lock_path
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.follower import Follower
 from snakemake_repro.backends.gateway import Gateway
-from snakemake_repro.backends.host import describe_host, host_id
+from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.parents import Parents, this_process
 from snakemake_repro.backends.snakemake_direct import TESTED_VERSIONS, Hermetic, tested
 from snakemake_repro.backends.snakemake_environments import RuleEnvironments
@@ -29,9 +31,9 @@ from snakemake_repro.backends.snakemake_jobs import LOG_ROOT, Settings, Translat
 from snakemake_repro.backends.snakemake_lines import place_of
 from snakemake_repro.backends.snakemake_outputs import prepared, prepared_again
 from snakemake_repro.backends.snakemake_resources import defaulted_resources
+from snakemake_repro.backends.snakemake_rounds import lift_default_rate, merge_rounds
 from snakemake_repro.backends.snakemake_run import (
     config_digest,
-    describe_run,
     secrets_of,
     variables_of,
 )
@@ -53,7 +55,7 @@ from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.surroundings import check_isolation, clear_stages
-from snakemake_repro.operations.sync import pending, recorded_uri, resolve_tracking_uri
+from snakemake_repro.operations.sync import pending
 from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import EnvironmentKind, Origin, Tier
 from snakemake_repro.records.tasks import IsolationRequest, Node, Task, TaskResult
@@ -221,9 +223,12 @@ class Run:
         """
         if self._begun:
             return
-        nodes = self._gateway.nodes()
-        self._announce(nodes)
+        record = None
+        if not self._settings.no_record:  # while the cluster starts
+            record = Beginning.of(self._workflow, self._settings, self._id, self._redact)
+        self._announce(self._gateway.nodes(), record)
         self._begun = True
+        lift_default_rate(self._workflow, sys.argv)
         # Snakemake would wait for all running jobs, and whoever sends it, for no job at all
         with contextlib.suppress(ValueError):  # only a main thread has handlers
             signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -264,6 +269,7 @@ class Run:
 
     def accepted(self, job: Any) -> None:
         """Write that Snakemake accepted a job."""
+        merge_rounds(self._workflow.scheduler)
         result = self._results.pop(job, None)
         if result is not None and not self._settings.no_record:
             self._recording.accepted(result)
@@ -296,6 +302,7 @@ class Run:
 
     def finish(self, *, failed: bool) -> None:
         """End the run: complete the record, stop the cluster, give MLflow a moment."""
+        self._gateway.release()
         if self._begun and not self._settings.no_record:
             self._record_others()
             self._end("failed" if failed else "succeeded")
@@ -332,7 +339,7 @@ class Run:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _announce(self, nodes: tuple[Node, ...]) -> None:
+    def _announce(self, nodes: tuple[Node, ...], record: Beginning | None) -> None:
         where = self._address
         cpus = sum(node.cpus for node in nodes)
         place = f"cluster {where}" if where else "local cluster"
@@ -341,30 +348,17 @@ class Run:
             line += " without a shared file system"
         if self._gateway.shipped:
             line += ", whose workers get this plugin from here"
-        if self._settings.no_record:
+        if record is None:
             self._logger.info(f"{line}; nothing is recorded (--ray-no-record)")
         else:
-            uri = resolve_tracking_uri(self._settings.tracking_uri, os.environ, self._workdir)
-            host = describe_host()
-            run = describe_run(
-                self._workflow,
-                run_id=self._id,
-                started=self._clock.now(),
-                workdir=self._workdir,
-                host=host.id,
-                redact=self._redact,
-                executor="ray",
-                experiment=self._settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME"),
-                tracking_uri=recorded_uri(uri, self._workdir),
-                mlflow_runs=self._settings.mlflow_runs,
-            )
-            self._recording.start(run, host)
+            self._recording.start(record.run, record.host)
             # wrappers of local rules run below this process and find their run there
             self._parents.join(
                 this_process(), leader="driver", run_id=self._id, begin=lambda _: None
             )
-            start_recorder(self._workdir, uri)
-            self._logger.info(f"{line}; run {self._id[:12]}, MLflow: {strip_credentials(uri)}")
+            start_recorder(self._workdir, record.uri)
+            uri = strip_credentials(record.uri)
+            self._logger.info(f"{line}; run {self._id[:12]}, MLflow: {uri}")
         if not tested():
             self._warn_once(
                 "This version of Snakemake is newer than the ones the direct tier was tested with "

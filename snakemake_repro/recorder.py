@@ -26,6 +26,9 @@ _WORK_S = 0.4
 _SHARE = 6.0
 """While a run goes on it works for moments and pauses this many times as long as it worked."""
 _LONGEST_PAUSE_S = 10.0
+_ROOM_S = 0.5
+_LONGEST_WAIT_S = 10.0
+"""MLflow takes seconds of a core to be imported, which a run that has just begun needs itself."""
 _QUIET_S = 3600.0
 """A run whose end nobody saw and whose journal was not written for so long is not waited for."""
 _UNREACHABLE_S = 600.0
@@ -151,6 +154,7 @@ class _Shift:
 
     def work(self) -> bool:
         """Deliver until there is nothing left; ``False`` when a tracking store failed."""
+        self._await_room()
         idle_since: float | None = None
         while True:
             began = time.monotonic()
@@ -166,6 +170,16 @@ class _Shift:
                 if now - idle_since > _IDLE_S:
                     return True
                 time.sleep(_POLL_S)
+
+    def _await_room(self) -> None:
+        """Leave the machine to the runs that go on for a while, unless it has a core to spare."""
+        from snakemake_repro.backends.host import idle_cores
+        from snakemake_repro.operations.deliver import outstanding
+
+        until = time.monotonic() + _LONGEST_WAIT_S
+        while any(map(self._goes_on, outstanding(self._workdir, self._notes))):
+            if idle_cores(_ROOM_S) >= 1 or time.monotonic() > until:
+                return
 
     def _round(self) -> tuple[bool, bool]:
         """Deliver some of every run.

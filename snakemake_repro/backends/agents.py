@@ -48,6 +48,11 @@ class Agent:
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
 
+    def start(self) -> None:
+        """Start the process now, where the first job would wait for it."""
+        if self._process is None:
+            self._start()
+
     def run(
         self,
         command: Command,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from snakemake_repro.records import Json
+if TYPE_CHECKING:  # whoever starts a gateway ahead must not load all records for it
+    from snakemake_repro.records import Json
 
 _LENGTHS = struct.Struct("!II")
 

@@ -7,14 +7,15 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from snakemake_repro.backends import processtree
 from snakemake_repro.backends.frames import read_frame, write_frame
+from snakemake_repro.backends.gateway_process import ahead, instruct, start
 from snakemake_repro.errors import ClusterError
 from snakemake_repro.records.tasks import Node, ResourceRequest, Task, TaskResult
 
@@ -54,7 +55,8 @@ class Gateway:
             lost: Called with a task's id and the reason when its worker or the gateway died.
             broken: Called once when no gateway can be had any more.
         """
-        self._settings = {"address": address, "cpus": cpus}
+        self._address = address
+        self._cpus = cpus
         self._log = log
         self._done = done
         self._lost = lost
@@ -63,6 +65,7 @@ class Gateway:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
+        self._silent = threading.Event()
         self._nodes: tuple[Node, ...] = ()
         self.shipped = False
         self._error: ClusterError | None = None
@@ -108,19 +111,32 @@ class Gateway:
         with self._lock:
             self._send({"op": "cancel", "id": task_id})
 
-    def close(self) -> None:
-        """End the gateway, its tasks and a cluster of our own; returns when they are gone."""
+    def release(self) -> None:
+        """Say that there is nothing more to come, and let the gateway end meanwhile."""
         with self._lock:
             self._closing = True
-            process, self._process = self._process, None
-            if process is None:
+            process = self._process
+            if process is None or process.stdin is None or process.stdin.closed:
                 return
-            assert process.stdin is not None
             with contextlib.suppress(OSError):
                 write_frame(process.stdin, {"op": "shutdown"})
                 process.stdin.close()
+
+    def close(self) -> None:
+        """End the gateway, its tasks and a cluster of our own; returns when they are gone.
+
+        Of a cluster that goes on it takes leave by itself, when none of its tasks is left there.
+        """
+        self.release()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        deadline = time.monotonic() + _SHUTDOWN_PATIENCE_S
+        left = self._silent.wait(_SHUTDOWN_PATIENCE_S)
+        if left and self._address is not None:
+            return
         try:
-            process.wait(_SHUTDOWN_PATIENCE_S)
+            process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             _kill_session(process.pid)
             process.wait()
@@ -137,21 +153,10 @@ class Gateway:
 
     def _spawn(self) -> None:
         self._ready.clear()
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                # -P: what lies in the working directory must not pass for a module
-                [sys.executable, "-P", "-m", "snakemake_repro.gateway"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                # its own session: Ctrl-C in the terminal is the driver's to handle
-                start_new_session=True,
-            )
+        self._silent.clear()
+        process = ahead.take(self._address) or start(self._address)
+        instruct(process, cpus=self._cpus, log=self._log)
         self._process = process
-        with contextlib.suppress(OSError):
-            assert process.stdin is not None
-            write_frame(process.stdin, self._settings)
         assert process.stdout is not None
         self._reader = threading.Thread(
             target=self._read, args=(process, process.stdout), name="repro-gateway", daemon=True
@@ -163,6 +168,7 @@ class Gateway:
         while (frame := read_frame(stream)) is not None:
             self._take(*frame)
         stream.close()
+        self._silent.set()
         self._bury(process)
 
     def _take(self, header: Mapping[str, Any], payload: bytes) -> None:
@@ -202,7 +208,7 @@ class Gateway:
                 self._ready.set()
             elif error is None:
                 self._restarts += 1
-                if orphans:
+                if orphans or not self._ready.is_set():  # somebody may wait for the cluster
                     self._spawn()
         if error is not None:
             self._broken(error)

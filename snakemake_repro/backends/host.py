@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,19 @@ _GPU_FIELDS = ("name", "memory.total", "driver_version", "uuid")
 _GPU_TIMEOUT_S = 5.0
 _UNLIMITED = 1 << 60
 """cgroup v1 says "no limit" with a number near 2^63."""
+
+
+def idle_cores(seconds: float) -> float:
+    """Watch for a while how many cores have nothing to do."""
+    before = _idle_s()
+    time.sleep(seconds)
+    return (_idle_s() - before) / seconds
+
+
+def _idle_s() -> float:
+    """Return for how long all cores together had nothing to do, see proc(5)."""
+    total = Path("/proc/stat").read_text().partition("\n")[0].split()
+    return int(total[4]) / os.sysconf("SC_CLK_TCK")
 
 
 @functools.cache

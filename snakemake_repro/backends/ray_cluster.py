@@ -6,7 +6,8 @@ after the cluster's head is lost, and Snakemake must outlive that.
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import importlib
 import ipaddress
 import os
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import snakemake_repro
-from snakemake_repro.backends import processtree
+from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
@@ -40,10 +41,8 @@ _AUTHENTICATION_ADVICE = (
     "Clusters made by `ray start` of Ray 2.60 and later ask for a token: set RAY_AUTH_MODE=token "
     "and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
 )
-_OURS = "snakemake-executor-plugin-ray"
-_PACKAGES = ("snakemake_repro", "snakemake_executor_plugin_ray", "snakemake_logger_plugin_repro")
-_WORKER_PACKAGES = ("ray", "snakemake", _OURS)
 _ANSWER_TIMEOUT_S = 60
+_WARM_WORKERS = 4
 
 
 class RayCluster:
@@ -57,6 +56,7 @@ class RayCluster:
         self,
         run: Callable[[bytes], bytes],
         run_apart: Callable[..., Iterator[bytes]],
+        warm_up: Callable[[], None],
         outcome: Outcome,
         *,
         address: str | None,
@@ -68,6 +68,7 @@ class RayCluster:
         Args:
             run: What a worker does with a payload; pickled by reference.
             run_apart: The same with files, where no file system is shared.
+            warm_up: What makes a worker ready for the first of them.
             outcome: Called from Ray's threads when an attempt ends.
             address: Of an existing cluster; ``None`` starts one that ends with this process.
             cpus: Logical CPUs of a cluster started here; ``None`` for all of the machine's.
@@ -93,9 +94,11 @@ class RayCluster:
         self._ray = ray
         self._function = ray.remote(run)
         self._run_apart = run_apart
+        self._warm_up = warm_up
         self._carrier: Carrier | None = None
         if address is not None:
             self._check_workers(address)
+        self._warm()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -115,6 +118,12 @@ class RayCluster:
             for node in self._ray.nodes()
             if node["Alive"]
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether no attempt is under way."""
+        with self._lock:
+            return not self._running
 
     def submit(self, attempt: str, payload: bytes, request: ResourceRequest) -> None:
         """Queue one payload."""
@@ -193,8 +202,7 @@ class RayCluster:
             self._outcome(attempt, None, _first_line(error))
 
     def _start(self, cpus: int | None) -> None:
-        os.environ[_LOOPBACK_SWITCH] = "0"
-        _set_process_defaults()
+        _set_process_defaults(loopback=True)
         import ray
 
         # Unix sockets below it are limited to 107 bytes, so TMPDIR may be too deep
@@ -219,8 +227,7 @@ class RayCluster:
             ) from exc
 
     def _join(self, address: str) -> None:
-        _set_process_defaults()
-        _probe(address)
+        _set_process_defaults(loopback=_probe(address))
         self._connect(address)
 
     def _connect(self, address: str, **options: Any) -> None:
@@ -251,28 +258,27 @@ class RayCluster:
 
     def _check_workers(self, address: str) -> None:
         """Compare the versions that matter on a worker with ours, and bring what only we have."""
-        theirs = self._ask(asking())
-        here = asking()()
-        ships = _OURS not in theirs
-        wrong = [
-            f"{name}: {theirs.get(name, 'missing')} there, {version} here"
-            for name, version in here.items()
-            if theirs.get(name) != version and not (ships and name == _OURS)
-        ]
-        if wrong:
+        theirs = self._ask(ray_workers.asking())
+        if wrong := ray_workers.differences(theirs):
             raise ClusterError(
                 f"the cluster's workers differ from this installation ({'; '.join(wrong)})",
                 hint="Install the same versions on both sides.",
             )
-        if ships:
+        if ray_workers.lack_us(theirs):
             self._ship(address)
 
     def _ship(self, address: str) -> None:
         """Join again, with our packages for workers that lack them."""
         self._ray.shutdown()
-        self._connect(address, runtime_env={"py_modules": list(map(_folder, _PACKAGES))})
-        self._ask(importable)
+        self._connect(address, runtime_env={"py_modules": ray_workers.folders()})
+        self._ask(ray_workers.importable)
         self.shipped = True
+
+    def _warm(self) -> None:
+        """Let a few workers start meanwhile; where they cannot, the first jobs say why."""
+        prepare = self._ray.remote(self._warm_up).options(max_retries=0)
+        for _ in range(min(_WARM_WORKERS, int(sum(node.cpus for node in self.nodes)))):
+            prepare.remote()
 
     def _ask(self, function: Callable[[], Any]) -> Any:
         """Call a function on a worker.
@@ -285,7 +291,7 @@ class RayCluster:
             return self._ray.get(probe.remote(), timeout=_ANSWER_TIMEOUT_S)
         except self._ray.exceptions.RayError as exc:
             raise ClusterError(
-                f"the cluster's workers cannot import {_OURS}: {_last_line(exc)}",
+                f"the cluster's workers cannot import {ray_workers.OURS}: {_last_line(exc)}",
                 hint=f"Install version {snakemake_repro.__version__} in the workers' environment.",
             ) from exc
 
@@ -310,54 +316,21 @@ def _options(request: ResourceRequest) -> dict[str, Any]:
     }
 
 
-def asking() -> Callable[[], dict[str, str]]:
-    """Return a function that tells the versions that driver and workers must agree on.
-
-    Ray sends an inner function with its code; of any other it sends the name of its module, which
-    workers may lack.
-    """
-    packages = _WORKER_PACKAGES
-
-    def versions() -> dict[str, str]:
-        import importlib.metadata
-        import sys
-
-        found = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
-        for package in packages:
-            try:
-                found[package] = importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return found
-
-    return versions
-
-
-def importable() -> bool:
-    """Import what runs jobs on a worker."""
-    return importlib.util.find_spec("snakemake_repro.operations.execute") is not None
-
-
-def _folder(package: str) -> str:
-    """Return where one of our packages lies."""
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return spec.submodule_search_locations[0]
-
-
-def _probe(address: str) -> None:
+def _probe(address: str) -> bool:
     """Find out in seconds what Ray takes minutes for: whether anything listens there.
 
     Ray replaces a loopback address by this machine's own; a cluster that listens on loopback only
     is then not found, unless Ray's switch for it is set.
+
+    Returns:
+        Whether the switch is needed.
 
     Raises:
         ClusterError: Nothing does.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():  # "auto"
-        return
+        return False
     try:
         with socket.create_connection((host, int(port)), timeout=_PROBE_TIMEOUT_S) as connection:
             loopback = ipaddress.ip_address(connection.getpeername()[0]).is_loopback
@@ -366,8 +339,7 @@ def _probe(address: str) -> None:
             f"cannot reach a Ray cluster at {address}: {exc.strerror or exc}",
             hint=_CONNECT_ADVICE,
         ) from exc
-    if loopback and not _listens(_own_address(), int(port)):
-        os.environ[_LOOPBACK_SWITCH] = "0"
+    return loopback and not _listens(_own_address(), int(port))
 
 
 def _listens(host: str, port: int) -> bool:
@@ -388,8 +360,20 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _set_process_defaults() -> None:
+def import_ray(address: str | None) -> None:
+    """Import Ray for a cluster that is joined, or started, later."""
+    loopback = address is None
+    if address is not None:
+        with contextlib.suppress(ClusterError):  # who joins it says so
+            loopback = _probe(address)
+    _set_process_defaults(loopback=loopback)
+    importlib.import_module("ray")
+
+
+def _set_process_defaults(*, loopback: bool) -> None:
     """Set what Ray reads from the environment when it is imported."""
+    if loopback:
+        os.environ[_LOOPBACK_SWITCH] = "0"
     defaults: Mapping[str, str] = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",

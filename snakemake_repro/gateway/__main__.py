@@ -6,6 +6,7 @@ else may write there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -14,8 +15,7 @@ from typing import IO, Any
 
 from snakemake_repro.backends.frames import read_frame, write_frame
 from snakemake_repro.errors import ReproError
-from snakemake_repro.operations.apart import execute_apart, receive, refusal
-from snakemake_repro.operations.execute import execute
+from snakemake_repro.operations.remote import execute, execute_apart, warm_up
 from snakemake_repro.records.tasks import ResourceRequest, Shipment
 
 HEAD_LOST_STATUS = 75
@@ -37,6 +37,11 @@ class _Replies:
                 # The driver is gone; standard input closes as well and ends this process.
                 return
 
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        with self._lock, contextlib.suppress(OSError):
+            self._stream.close()
+
     def outcome(self, attempt: str, payload: bytes | None, reason: str | None) -> None:
         if payload is not None:
             self.send({"op": "done", "id": attempt}, payload)
@@ -50,34 +55,56 @@ def main() -> int:
     replies = _Replies(os.fdopen(os.dup(1), "wb"))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    os.dup2(2, 1)  # what Ray prints goes where its errors go: into the gateway's log
+    os.dup2(2, 1)  # nothing else may write there
 
     first = read_frame(requests)
     if first is None:
         return 0
-    settings = first[0]
-    # Ray takes seconds to import; a driver that is gone by then must not start a cluster
-    from snakemake_repro.backends.ray_cluster import RayCluster
+    address = first[0]["address"]
+    from snakemake_repro.backends.ray_cluster import RayCluster, import_ray
 
+    import_ray(address)
+    # Ray takes its time to import; a driver that is gone by then must not start a cluster
+    second = read_frame(requests)
+    if second is None:
+        return 0
+    settings = second[0]
+    _settle(settings)
     try:
         cluster = RayCluster(
             execute,
             execute_apart,
+            warm_up,
             replies.outcome,
-            address=settings["address"],
+            address=address,
             cpus=settings["cpus"],
             head_lost=lambda: os._exit(HEAD_LOST_STATUS),
         )
     except ReproError as exc:
         replies.send({"op": "failed", "message": exc.message, "hint": exc.hint})
         return 1
+    joined = address is not None
     try:
         nodes = [node.to_dict() for node in cluster.nodes]
         replies.send({"op": "ready", "nodes": nodes, "shipped": cluster.shipped})
         _serve(requests, cluster)
     finally:
+        if joined and cluster.idle:
+            replies.close()  # nobody need wait until Ray has taken its leave
         cluster.shutdown()
     return 0
+
+
+def _settle(settings: dict[str, Any]) -> None:
+    """Go where the driver is, with its variables, and write what Ray prints into the log."""
+    log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.chdir(settings["workdir"])
+    for name in set(os.environ) - set(settings["environ"]):
+        del os.environ[name]
+    os.environ.update(settings["environ"])
 
 
 def _serve(requests: IO[bytes], cluster: Any) -> None:
@@ -97,6 +124,8 @@ def _serve(requests: IO[bytes], cluster: Any) -> None:
 
 def _ship(header: dict[str, Any], payload: bytes, cluster: Any) -> None:
     """Submit a task whose files travel with it."""
+    from snakemake_repro.operations.apart import receive, refusal
+
     shipment = Shipment.from_dict(header["shipment"])
     base = Path(shipment.base)
     names = (*shipment.outputs, *shipment.logs, header["log"])

@@ -85,6 +85,11 @@ def execute_here(task: Task) -> TaskResult:
     return _node().run(task)
 
 
+def warm_up() -> None:
+    """Start what the first task of this process would have to wait for."""
+    _node().warm_up()
+
+
 @functools.cache
 def _node() -> _Node:
     return _Node()
@@ -103,6 +108,9 @@ class _Node:
         self._environments: dict[Path, NodeEnvironments] = {}
         self._environ = _job_environ()
         self._containers = NodeContainers(self._calls, self._environ)
+
+    def warm_up(self) -> None:
+        self._shells.start()
 
     def run(self, task: Task) -> TaskResult:
         """Run one task; every failure that is the job's or the node's becomes a result."""

@@ -18,12 +18,9 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from snakemake_repro.backends.environments import conda, pypi
-from snakemake_repro.backends.environments.conda import CondaEnvironment
 from snakemake_repro.backends.environments.flock import in_use, locked
 from snakemake_repro.backends.environments.host import HostEnvironment
 from snakemake_repro.backends.environments.inventory import DONE, LOCK, USE
-from snakemake_repro.backends.environments.pypi import PypiEnvironment
 from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentRecord, EnvironmentSpec
@@ -172,20 +169,25 @@ class _Plan:
 
 
 def _plan(spec: EnvironmentSpec, root: Path) -> _Plan:
+    # a worker whose jobs need neither loads neither
     if spec.kind is EnvironmentKind.CONDA:
+        from snakemake_repro.backends.environments import conda
+
         record, files, scripts = conda.plan(spec)
         return _Plan(
             record=record,
             build=lambda prefix, lock: conda.build(
                 prefix, record.name, files, link_scripts=scripts, cache=root / _CACHE, lock=lock
             ),
-            open=lambda prefix: CondaEnvironment(prefix, record),
+            open=lambda prefix: conda.CondaEnvironment(prefix, record),
         )
+    from snakemake_repro.backends.environments import pypi
+
     plan = pypi.plan(spec)
     return _Plan(
         record=plan.record,
         build=lambda prefix, lock: pypi.build(prefix, plan, lock=lock),
-        open=lambda prefix: PypiEnvironment(prefix, plan),
+        open=lambda prefix: pypi.PypiEnvironment(prefix, plan),
     )
 
 
@@ -204,6 +206,8 @@ def _build(prefix: Path, plan: _Plan, lock: int) -> None:
 
 
 def _marked(prefix: Path) -> bool:
+    from snakemake_repro.backends.environments import conda, pypi
+
     witnesses = (pypi.interpreter(prefix), conda.witness(prefix))
     return prefix.with_suffix(DONE).exists() and any(path.exists() for path in witnesses)
 

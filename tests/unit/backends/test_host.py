@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_repro.backends.host import describe_host, parse_gpus
+from snakemake_repro.backends.host import describe_host, idle_cores, parse_gpus
 from snakemake_repro.records import Gpu, Host
 
 _TABLE = """\
@@ -96,3 +96,15 @@ def test_a_real_gpu_is_described() -> None:
     assert host.gpus
     assert all(gpu.memory_mb and gpu.uuid and gpu.driver for gpu in host.gpus)
     assert host.libraries["cuda"]
+
+
+def test_no_more_cores_are_idle_than_there_are_and_a_busy_one_is_not() -> None:
+    cores = os.cpu_count() or 1
+    assert 0 <= idle_cores(0.2) <= cores + 0.2
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(cores)]
+    try:
+        assert idle_cores(1.0) < 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
