@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from runs import Workspace
 
 from snakemake_repro.backends.mlflow_client import connect
 from snakemake_repro.backends.mlflow_store import MlflowStore
-from snakemake_repro.logic.history import results
+from snakemake_repro.logic.history import RunHistory, results
 from snakemake_repro.logic.requirements import parse_lock
 from snakemake_repro.operations.sync import sync
 from snakemake_repro.records import EnvironmentKind, JobState, Origin, Tier
@@ -142,24 +143,52 @@ def test_the_same_bytes_come_out_in_a_clone_on_another_path(
     assert len(findings) > 200
 
 
-def test_the_same_bytes_come_out_of_an_environment_of_conda_packages(
+def test_the_same_bytes_come_out_of_conda_lock_environments(
     study: Study, tmp_path: Path, cluster: RunningCluster
 ) -> None:
     other = Study(_clone(tmp_path / "conda"), cluster, study.environ["MLFLOW_TRACKING_URI"])
-    pins = parse_lock((ROOT / "envs/corsika.requirements.lock").read_text(), name="lock").packages
-    targets = ("results/root/Fe.root", "results/features/p_fe/fold0.train.parquet")
     with serve(make_channel(tmp_path / "channel")) as url:
-        lines = "".join(f"      - {pin.pin}\n" for pin in pins)
-        text = f"channels: [{url}]\ndependencies:\n  - python\n  - tool\n  - pip:\n{lines}"
-        (other.root / "envs/corsika.yaml").write_text(text)
-        other.ok("--config", f"corsika_dir={study.root / 'results/corsika'}", "--", *targets)
+        files = _in_conda(other.root, url)
+        done = other.run("--config", f"corsika_dir={study.root / 'results/corsika'}", timeout=600)
+        assert done.status == 0, done.output
+    assert all(file.with_name(f"{file.stem}.conda-lock.yml").is_file() for file in files)
     history = other.history
-    kinds = {environment.kind for environment in history.environments.values()}
-    assert kinds == {EnvironmentKind.CONDA}
-    expected = results(study.histories()[0])
-    for path in targets:
-        [(file, _)] = [found for name, found in results(history).items() if name == path]
-        assert file.digest == expected[path][0].digest
+    used = {environment.name for environment in history.environments.values()}
+    assert used == {str(file.relative_to(other.root)) for file in files}
+    for environment in history.environments.values():
+        assert (environment.kind, environment.pinned) == (EnvironmentKind.CONDA, True)
+        assert {package.build is None for package in environment.packages} == {True, False}
+    _same(history, study)
+
+
+def _in_conda(root: Path, channel: str) -> list[Path]:
+    """Give a study conda packages for its rules, and for wrappers of its own; return the files."""
+    snakefile = root / "workflow/Snakefile"
+    text = snakefile.read_text()
+    theirs = "from snakemake_repro import wrapper as repro\n"
+    assert theirs in text
+    snakefile.write_text(
+        text.replace(theirs, "repro = f'file:{Path.cwd()}/wrappers/{{}}'.format\n")
+    )
+    shutil.copytree(WRAPPERS, root / "wrappers")
+    files = [root / "envs/corsika.yaml", *root.glob("wrappers/**/environment.yaml")]
+    for file in files:
+        lock = file.with_name(f"{file.stem}.requirements.lock")
+        pins = parse_lock(lock.read_text(), name=lock.name).packages
+        lines = "".join(f"      - {pin.pin}\n" for pin in pins)
+        packages = f"  - python\n  - tool\n  - pip:\n{lines}"
+        file.write_text(f"channels: [{channel}]\ndependencies:\n{packages}")
+        lock.unlink()
+    return files
+
+
+def _same(history: RunHistory, study: Study) -> None:
+    """Assert that a run made, job by job, the bytes of the study."""
+    assert all(job.state is JobState.ACCEPTED for job in history.jobs)
+    expected = {name: file.digest for name, (file, _) in results(study.histories()[0]).items()}
+    found = {name: file.digest for name, (file, _) in results(history).items()}
+    assert len(found) > 150
+    assert {name for name in found if found[name] != expected[name]} == set()
 
 
 @pytest.mark.skipif(
@@ -187,11 +216,7 @@ def test_the_same_bytes_come_out_of_a_pinned_container(
     assert environment.image is not None
     assert (environment.kind, environment.pinned) == (EnvironmentKind.CONTAINER, True)
     assert environment.image.endswith(digest)
-    assert all(job.state is JobState.ACCEPTED for job in history.jobs)
-    expected = {name: file.digest for name, (file, _) in results(study.histories()[0]).items()}
-    found = {name: file.digest for name, (file, _) in results(history).items()}
-    assert len(found) > 150
-    assert {name for name in found if found[name] != expected[name]} == set()
+    _same(history, study)
 
 
 def test_after_a_changed_parameter_only_what_follows_from_it_runs(study: Study) -> None:
