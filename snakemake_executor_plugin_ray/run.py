@@ -146,6 +146,7 @@ class Run:
             redact=self._redact,
             snakemake_argv=lambda job: argv_of(command(job)),
             known=self._recording.known,
+            keep=self._recording.code,
             environments=RuleEnvironments(
                 workflow,
                 self._workdir,

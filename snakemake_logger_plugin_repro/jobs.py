@@ -99,6 +99,7 @@ class Composer:
             log=self._log(member),
             host=self._host if self._is_here(job) else None,
             resources=member.resources,
+            reason=member.reason,
             integrity=tuple(
                 f"output {file.path} was gone before it could be read"
                 for file in outputs

@@ -76,9 +76,9 @@ class Run:
         self._run_id = run_id
         self._clock = SystemClock()
         self._redact = Redactor({**guess_secrets(os.environ), **secrets_of(workflow)})
-        self._translator = _translator(workflow, run_id, workdir, self._redact)
-        self._own = OwnRecords(workdir, run_id)
         self._recording = Recording(workdir, run_id, self._clock)
+        self._translator = _translator(workflow, self._recording, run_id, workdir, self._redact)
+        self._own = OwnRecords(workdir, run_id)
         self._running: dict[int, Running] = {}
         self._attempts: dict[int, int] = {}
         self._jobs: dict[int, Any] = {}
@@ -218,7 +218,9 @@ class Run:
         return self._jobs.get(jobid)
 
 
-def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> Translator:
+def _translator(
+    workflow: Any, recording: Recording, run_id: str, workdir: Path, redact: Redactor
+) -> Translator:
     """Return what turns Snakemake's jobs into specs; tasks are not asked of it."""
     settings = Settings(
         run_id=run_id,
@@ -237,6 +239,7 @@ def _translator(workflow: Any, run_id: str, workdir: Path, redact: Redactor) -> 
         snakemake_argv=lambda _: (),
         known=lambda _: None,
         environments=RuleEnvironments(workflow, workdir, image=None),
+        keep=recording.code,
     )
 
 

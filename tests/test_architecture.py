@@ -151,7 +151,7 @@ NEVER_FIRST = frozenset(
 """Imported inside the function that needs them, or not at all."""
 
 LONGEST = 450
-LONG = {"snakemake_repro.backends.snakemake_jobs": 466}
+LONG = {"snakemake_repro.backends.snakemake_jobs": 461}
 """Modules that are longer than any should be; a number may only become smaller."""
 
 FORBIDDEN = re.compile(

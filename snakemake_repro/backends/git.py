@@ -24,6 +24,9 @@ _DIFF_TIMEOUT_S = 120.0
 _PATHS_AT_ONCE = 500
 _CHUNK_BYTES = 1 << 16
 _DIFFERS = 1
+_NOT_CHECKED_OUT = "-"
+_DESCRIBED = re.compile(r" \([^()]*\)$")
+"""What `git submodule status` says behind a path: the nearest tag."""
 _OURS = re.compile(
     r"(?:^|/)(?:\.repro|\.snakemake|mlruns|mlflow\.db(?:-journal|-wal|-shm)?)(?:/|$)"
 )
@@ -124,12 +127,14 @@ def _read(git: _Runner, top: Path, used: Iterable[Path], redact: Callable[[str],
     branch = git.line("symbolic-ref", "--quiet", "--short", "HEAD")
     diff = _Diff(redact)
     untracked: list[str] = []
+    submodules: dict[str, str] = {}
     note = None
     try:
         base = "HEAD" if commit else git.ask("hash-object", "-t", "tree", "/dev/null").strip()
         ignoring = "--ignore-submodules=untracked"
         git.stream(diff, *_DIFF, ignoring, base, "--", *_PATHS)
         untracked = _untracked(git, top, used)
+        submodules = _submodules(git, top)
         for path in untracked:
             git.stream(diff, *_DIFF, "--no-index", "--", "/dev/null", path)
     except _GitError as exc:
@@ -144,6 +149,7 @@ def _read(git: _Runner, top: Path, used: Iterable[Path], redact: Callable[[str],
         diff=diff.text or None,
         diff_digest=diff.digest if diff.length else None,
         untracked=tuple(untracked),
+        submodules=submodules,
         note=note,
     )
 
@@ -198,6 +204,18 @@ def _others(git: _Runner, paths: Sequence[str]) -> set[str]:
         "--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "-z", "--", *paths
     )
     return set(output.split("\0"))
+
+
+def _submodules(git: _Runner, top: Path) -> dict[str, str]:
+    """Return the commit of each submodule that is checked out, by path."""
+    if not (top / ".gitmodules").is_file():
+        return {}
+    found = {}
+    for line in git.ask("submodule", "status", "--recursive").splitlines():
+        mark, commit, path = line[:1], *line[1:].split(" ", 1)
+        if mark != _NOT_CHECKED_OUT:
+            found[_DESCRIBED.sub("", path)] = commit
+    return found
 
 
 def _looks_versioned(directory: Path) -> bool:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quote_path
 
-from snakemake_repro.backends.files import hash_file, recorded_path
+from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.snakemake_code import CodeReader
 from snakemake_repro.backends.snakemake_containers import container_request
 from snakemake_repro.backends.snakemake_direct import (
     TBD,
@@ -41,10 +42,10 @@ from snakemake_repro.backends.snakemake_values import (
 )
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic import plain, shelltext
-from snakemake_repro.logic.canonical import digest_of_text
 from snakemake_repro.logic.redaction import Redactor
 from snakemake_repro.logic.resources import disk_of, gpus_of, limit_of
 from snakemake_repro.records import (
+    CodeText,
     Digest,
     EnvironmentKind,
     EnvironmentSpec,
@@ -82,6 +83,8 @@ _FLAGS = (
 )
 _CONFIG_KINDS = ("script", "wrapper", "notebook", "run", "template", "cwl")
 _MAX_LOG_NAME = 120
+_MAX_REASON = 1_000
+_FINISHED = "Finished (was: "
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +126,7 @@ class Translator:
         snakemake_argv: Callable[[Any], Sequence[str]],
         known: Callable[[Sequence[str]], Json],
         environments: RuleEnvironments,
+        keep: Callable[[CodeText], None],
     ) -> None:
         """Remember the collaborators.
 
@@ -133,6 +137,7 @@ class Translator:
             snakemake_argv: Gives Snakemake's own command line for a job.
             known: Gives stat-cache entries for paths that were hashed before.
             environments: Those that the rules ask for.
+            keep: Takes the text of each piece of code once, without secrets.
         """
         self._workflow = workflow
         self._settings = settings
@@ -140,7 +145,8 @@ class Translator:
         self._argv = snakemake_argv
         self._known = known
         self._environments = environments
-        self._codes: dict[tuple[str, int], Digest] = {}
+        self._keep = keep
+        self._code = CodeReader(workflow, self._keep_code)
 
     def task(self, job: Any) -> Task:
         """Translate one job or group job.
@@ -366,27 +372,29 @@ class Translator:
     def _member(self, job: Any) -> Member:
         rule = job.rule
         kind = kind_of(job)
-        code, source_name = self._code(job, kind)
+        code = self._code.of(job, kind)
         record = self._settings.record
         hermetic = self._settings.hermetic.mode(job) is not None
         spec = JobSpec(
             rule=rule.name,
             kind=kind,
             wildcards={name: str(value) for name, value in job.wildcards.items()},
-            code=code,
+            code=code.digest,
+            modules=code.modules,
             command=self._shown_command(job) if record and job.is_shell else None,
             params=tuple(self._params(job)) if record else (),
             inputs=tuple(self._files(job.input)) if record or hermetic else (),
             outputs=tuple(self._files(job.output)),
             config=self._settings.config_digest if kind in _CONFIG_KINDS else None,
             threads=max(1, int(job.threads)),
-            source_name=source_name,
+            source_name=code.name,
         )
         return Member(
             id=uuid.uuid4().hex,
             jobid=job.jobid,
             spec=spec,
             logs=tuple(str(log) for log in job.log),
+            reason=self._reason(job) if record else None,
             resources={
                 name: plain.describe(scalar(value))
                 for name, value in job.resources.items()
@@ -427,32 +435,19 @@ class Translator:
                 flags=tuple(flag for flag in _FLAGS if flag in flags),
             )
 
-    def _code(self, job: Any, kind: str) -> tuple[Digest | None, str | None]:
-        rule = job.rule
-        if kind == "shell":
-            return digest_of_text(rule.shellcmd), None
-        if kind == "run" and rule.run_func_src is not None:
-            return digest_of_text(rule.run_func_src), None
-        source = self._source(job, kind)
-        if source is None:
-            return None, None
-        path = Path(self._workflow.sourcecache.get_path(source))
-        stamp = (str(path), path.stat().st_mtime_ns)
-        if stamp not in self._codes:
-            self._codes[stamp] = hash_file(path)[0]
-        return self._codes[stamp], source.get_filename()
+    def _reason(self, job: Any) -> str | None:
+        """Return why Snakemake runs a job, in its words."""
+        dag = self._workflow.dag
+        if not dag.needrun(job):
+            return None
+        text = str(dag.reason(job))
+        if text.startswith(_FINISHED):
+            text = text[len(_FINISHED) : -1]
+        return self._redact.text(text)[:_MAX_REASON] or None
 
-    def _source(self, job: Any, kind: str) -> Any:
-        """Return the source file of a script, notebook or wrapper, or ``None``."""
-        if kind == "wrapper":
-            from snakemake.wrapper import get_script
-
-            prefix = self._workflow.workflow_settings.wrapper_prefix
-            source = get_script(job.rule.wrapper, self._workflow.sourcecache, prefix)
-            # on failure it is a dict of what was tried; running the job will say so
-            return None if isinstance(source, dict) else source
-        path = job.rule.script or job.rule.notebook
-        return None if path is None else job._path_to_source_file(path)  # noqa: SLF001
+    def _keep_code(self, code: CodeText) -> None:
+        if self._settings.record:
+            self._keep(dataclasses.replace(code, text=self._redact.text(code.text)))
 
     def _log_path(self, job: Any, first: Any) -> str:
         rule = job.groupid if job.is_group() else job.rule.name

@@ -14,6 +14,7 @@ from typing import Any
 import snakemake_repro
 from snakemake_repro.backends.files import hash_file
 from snakemake_repro.backends.git import git_state
+from snakemake_repro.backends.python_modules import project_modules
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -113,7 +114,7 @@ def _sources(workflow: Any, workdir: Path, redact: Callable[[str], str]) -> Iter
 
 
 def _code_files(workflow: Any) -> Iterator[Path]:
-    """Yield the local scripts, notebooks and configuration files that the workflow names.
+    """Yield the local scripts, their modules, notebooks and configuration files of the workflow.
 
     Names with wildcards or parameters are known per job only and left out.
     """
@@ -121,7 +122,10 @@ def _code_files(workflow: Any) -> Iterator[Path]:
         for name in (rule.script, rule.notebook):
             if isinstance(name, str | Path) and "{" not in str(name) and rule.basedir.is_local:
                 base = rule.basedir.get_path_or_uri(secret_free=True)
-                yield Path(base, str(name).removeprefix("file://"))
+                path = Path(base, str(name).removeprefix("file://"))
+                yield path
+                if path.suffix == ".py" and path.is_file():
+                    yield from project_modules(path, path.parent).values()
     yield from (Path(str(name)) for name in workflow.configfiles)
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from snakemake_repro.records import (
+    CodeSeen,
+    CodeText,
     Entry,
     EnvironmentRecord,
     EnvironmentSeen,
@@ -55,6 +57,7 @@ class RunHistory(Record):
         jobs: Sorted by start time, then attempt id.
         environments: By digest text.
         hosts: By host id.
+        codes: By digest text.
     """
 
     run: WorkflowRun
@@ -62,6 +65,7 @@ class RunHistory(Record):
     jobs: tuple[JobHistory, ...] = ()
     environments: Mapping[str, EnvironmentRecord] = dataclasses.field(default_factory=dict)
     hosts: Mapping[str, Host] = dataclasses.field(default_factory=dict)
+    codes: Mapping[str, CodeText] = dataclasses.field(default_factory=dict)
 
 
 def fold(entries: Iterable[Entry]) -> RunHistory | None:
@@ -71,8 +75,7 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
     ended: dict[str, JobRecord] = {}
     accepted: dict[str, JobAccepted] = {}
     rejected: dict[str, JobRejected] = {}
-    environments: dict[str, EnvironmentRecord] = {}
-    hosts: dict[str, Host] = {}
+    seen: list[EnvironmentSeen | HostSeen | CodeSeen] = []
     for entry in entries:
         match entry:
             case RunStarted():
@@ -85,17 +88,26 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
                 accepted[entry.job_id] = _merged(accepted.get(entry.job_id), entry)
             case JobRejected():
                 rejected[entry.job_id] = entry
-            case EnvironmentSeen():
-                environments[str(entry.environment.digest)] = entry.environment
-            case HostSeen():
-                hosts[entry.host.id] = entry.host
+            case EnvironmentSeen() | HostSeen() | CodeSeen():
+                seen.append(entry)
             case _:
                 pass
     if run is None:
         return None
     jobs = [_job(job, accepted.get(job.id), rejected.get(job.id)) for job in ended.values()]
     jobs.sort(key=lambda job: (job.record.started or "", job.record.id))
-    return RunHistory(run=run, end=end, jobs=tuple(jobs), environments=environments, hosts=hosts)
+    return RunHistory(
+        run=run,
+        end=end,
+        jobs=tuple(jobs),
+        environments={
+            str(entry.environment.digest): entry.environment
+            for entry in seen
+            if isinstance(entry, EnvironmentSeen)
+        },
+        hosts={entry.host.id: entry.host for entry in seen if isinstance(entry, HostSeen)},
+        codes={str(entry.code.digest): entry.code for entry in seen if isinstance(entry, CodeSeen)},
+    )
 
 
 def _merged(earlier: JobAccepted | None, later: JobAccepted) -> JobAccepted:

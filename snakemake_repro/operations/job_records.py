@@ -153,6 +153,7 @@ def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobR
         tags=redact.json(dict(report.tags)),
         integrity=(*_changed(place.root, item), *report.problems),
         group=task.group,
+        reason=item.member.reason,
         isolation=course.isolation,
         violations=course.violations,
     )

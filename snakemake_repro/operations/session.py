@@ -12,6 +12,8 @@ from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.interfaces import Clock
 from snakemake_repro.logic.canonical import job_key
 from snakemake_repro.records import (
+    CodeSeen,
+    CodeText,
     Entry,
     EnvironmentSeen,
     FileKind,
@@ -68,6 +70,11 @@ class Recording:
             self._seen.add(what)
         self._journal.append(entry)
 
+    def code(self, code: CodeText) -> None:
+        """Write the text of code that jobs of this run have."""
+        entry = CodeSeen(run_id=self._run_id, at=self._clock.now(), code=code)
+        self._journal.append(entry, durable=False)
+
     def accepted(self, result: TaskResult) -> None:
         """Write that Snakemake accepted a task's outputs.
 
@@ -115,6 +122,7 @@ class Recording:
             finished=now if origin is Origin.LOCAL else None,
             outputs=outputs,
             resources=member.resources,
+            reason=member.reason,
         )
         self._journal.append(JobEnded(run_id=self._run_id, at=now, job=job), durable=False)
         accepted = JobAccepted(run_id=self._run_id, at=now, job_id=job.id)

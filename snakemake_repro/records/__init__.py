@@ -4,6 +4,7 @@ No input or output happens here, no clock and no environment variable is read.
 """
 
 from snakemake_repro.records._fields import Json, Record
+from snakemake_repro.records.code import CodeText
 from snakemake_repro.records.digests import MIN_PREFIX, Digest
 from snakemake_repro.records.environments import (
     EnvironmentKind,
@@ -29,6 +30,7 @@ from snakemake_repro.records.jobs import (
 )
 from snakemake_repro.records.journal import (
     SCHEMA_VERSION,
+    CodeSeen,
     Entry,
     EnvironmentSeen,
     HostSeen,
@@ -45,6 +47,8 @@ __all__ = [
     "MIN_PREFIX",
     "SCHEMA_VERSION",
     "BaseSystem",
+    "CodeSeen",
+    "CodeText",
     "Digest",
     "Entry",
     "EnvironmentKind",

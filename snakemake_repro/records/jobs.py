@@ -58,6 +58,8 @@ class JobSpec(Record):
             ``norun``.
         code: Digest of the code that runs: shell text before formatting, script or wrapper file,
             source of a ``run:`` block.
+        modules: Digests of what a Python script imports from its project, by path relative to the
+            script's directory.
         command: The formatted shell command with secrets redacted; ``None`` for other kinds.
         params: ``[[name or null, value], ...]`` in the rule's order.
         inputs: With digests once complete.
@@ -72,6 +74,7 @@ class JobSpec(Record):
     kind: str
     wildcards: Mapping[str, str] = dataclasses.field(default_factory=dict)
     code: Digest | None = None
+    modules: Mapping[str, Digest] = dataclasses.field(default_factory=dict)
     command: str | None = None
     params: tuple[Any, ...] = ()
     inputs: tuple[FileRecord, ...] = ()
@@ -121,6 +124,7 @@ class JobRecord(Record):
         tags: Free labels reported by the job.
         integrity: Findings that weaken the record, e.g. an input changed while the job ran.
         group: Snakemake's group id, when the job ran as part of one.
+        reason: Why Snakemake ran the job, in its words.
         isolation: How a hermetic job, or one without network, was closed off; ``None`` for all
             others.
         violations: What a hermetic job did, or tried, that its rule does not declare.
@@ -151,5 +155,6 @@ class JobRecord(Record):
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
     integrity: tuple[str, ...] = ()
     group: str | None = None
+    reason: str | None = None
     isolation: Isolation | None = None
     violations: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from snakemake_repro.errors import RecordError
 from snakemake_repro.records._fields import Json, Record
+from snakemake_repro.records.code import CodeText
 from snakemake_repro.records.environments import EnvironmentRecord
 from snakemake_repro.records.files import FileRecord
 from snakemake_repro.records.hosts import Host
@@ -130,6 +131,14 @@ class HostSeen(Entry):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class CodeSeen(Entry):
+    """The driver sent jobs with this code for the first time."""
+
+    kind: ClassVar[str] = "code"
+    code: CodeText
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnded(Entry):
     """A workflow run ended in an orderly way."""
 
@@ -146,6 +155,7 @@ _KINDS: dict[str, type[Entry]] = {
         JobRejected,
         EnvironmentSeen,
         HostSeen,
+        CodeSeen,
         RunEnded,
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from snakemake_repro.records._fields import Record
 from snakemake_repro.records.digests import Digest
@@ -22,6 +23,7 @@ class GitState(Record):
             files; ``None`` when clean or when larger than the limit.
         diff_digest: Digest of the complete diff, also when it was too large to keep.
         untracked: Untracked files that the workflow uses.
+        submodules: Commits that are checked out in submodules, by path.
         note: What could not be found out and why, e.g. git refuses to read somebody else's
             repository; ``dirty`` is then true, because nothing says otherwise.
     """
@@ -34,6 +36,7 @@ class GitState(Record):
     diff: str | None = None
     diff_digest: Digest | None = None
     untracked: tuple[str, ...] = ()
+    submodules: Mapping[str, str] = dataclasses.field(default_factory=dict)
     note: str | None = None
 
 

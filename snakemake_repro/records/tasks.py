@@ -93,6 +93,7 @@ class Member(Record):
         id: Attempt id.
         spec: The job's spec, still without input digests and environment.
         logs: Paths of the rule's log files, relative to the working directory.
+        reason: Why Snakemake runs it, in its words.
         environment: Where a job of a fork runs its commands; ``None`` for where the fork runs.
         container: What it needs where that is a container, else ``None``.
     """
@@ -101,6 +102,7 @@ class Member(Record):
     jobid: int
     spec: JobSpec
     logs: tuple[str, ...] = ()
+    reason: str | None = None
     resources: Mapping[str, Json] = dataclasses.field(default_factory=dict)
     environment: EnvironmentSpec | None = None
     container: ContainerRequest | None = None

@@ -246,6 +246,7 @@ def test_a_changed_submodule_shows(repository: Path, tmp_path: Path) -> None:
     (repository / "own.py").write_text("")
     state = _state(repository, untracked, tracked, repository / "own.py")
     assert state.untracked == ("own.py",)
+    assert state.submodules == {"lib": _git(repository / "lib", "rev-parse", "HEAD")}
     tracked.write_text("a = 2\n")
     state = _state(repository)
     assert state.dirty

@@ -7,6 +7,8 @@ import itertools
 
 from snakemake_repro.logic.history import fold, results
 from snakemake_repro.records import (
+    CodeSeen,
+    CodeText,
     Digest,
     Entry,
     FileKind,
@@ -43,6 +45,13 @@ def _job(
 
 
 START = RunStarted(run_id="r", at="0", run=RUN)
+
+
+def test_the_text_of_code_is_found_by_its_digest() -> None:
+    code = CodeText(digest=A, text="echo 1", name=None)
+    history = fold([CodeSeen(run_id="r", at="1", code=code), START])
+    assert history is not None
+    assert history.codes == {str(A): code}
 
 
 def test_the_order_of_entries_does_not_matter() -> None:

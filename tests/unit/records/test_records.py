@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from snakemake_repro.errors import RecordError
 from snakemake_repro.records import (
+    CodeSeen,
+    CodeText,
     Digest,
     Entry,
     EnvironmentKind,
@@ -162,6 +164,21 @@ ENTRIES = (
         run_id=RUN.id,
         at="2026-01-01T00:00:03.000000+00:00",
         end=RunEnd(status="failed", finished="2026-01-01T00:00:03.000000+00:00"),
+    ),
+    CodeSeen(
+        run_id=RUN.id,
+        at="2026-01-01T00:00:00.500000+00:00",
+        code=CodeText(digest=A, text="import helper\n", name="train.py"),
+    ),
+    JobEnded(
+        run_id=RUN.id,
+        at="2026-01-01T00:00:01.500000+00:00",
+        job=JobRecord(
+            id="3" * 32,
+            run_id=RUN.id,
+            spec=JobSpec(rule="train", kind="script", code=A, modules={"helper.py": B}),
+            reason="Missing output files: out/m.json",
+        ),
     ),
 )
 
