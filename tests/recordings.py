@@ -15,6 +15,9 @@ from snakemake_repro.backends.files import observe
 from snakemake_repro.backends.journal import FileJournal
 from snakemake_repro.logic.canonical import digest_of, digest_of_text, job_key
 from snakemake_repro.records import (
+    CodeSeen,
+    CodeText,
+    Digest,
     EnvironmentKind,
     EnvironmentRecord,
     EnvironmentSeen,
@@ -84,9 +87,12 @@ class Recording:
         completeness: Sequence[str] = (),
         run_id: str | None = None,
         command: Sequence[str] = ("snakemake", "--executor", "ray"),
+        config: Mapping[str, object] | None = None,
+        host: Host = HOST,
     ) -> None:
         """Begin a run ``minutes`` after the first one."""
         self.root = root
+        self._host = host
         self.id = run_id or uuid.uuid4().hex
         self._now = EPOCH + dt.timedelta(minutes=minutes)
         self._driver = FileJournal(root, self.id, "driver")
@@ -103,13 +109,14 @@ class Recording:
             sources=(Source(uri="workflow/Snakefile", role="workflow", git=git),),
             versions={"python": "3.11.7", "snakemake": "9.27.1", "ray": "2.60.0"},
             user="alice",
-            host=HOST.id,
+            config=dict(config or {}),
+            host=host.id,
             experiment="showers",
             tracking_uri="sqlite:///mlflow.db",
             completeness=tuple(completeness),
         )
         self._driver.append(RunStarted(run_id=self.id, at=started, run=run), durable=False)
-        self._driver.append(HostSeen(run_id=self.id, at=started, host=HOST), durable=False)
+        self._driver.append(HostSeen(run_id=self.id, at=started, host=host), durable=False)
 
     @property
     def worker_file(self) -> Path:
@@ -147,6 +154,12 @@ class Recording:
         integrity: Sequence[str] = (),
         violations: Sequence[str] = (),
         kind: str = "shell",
+        code: str | None = None,
+        modules: Mapping[str, str] | None = None,
+        config: Digest | None = None,
+        command: str | None = None,
+        reason: str | None = None,
+        threads: int = 1,
         wall_s: float = 1.5,
     ) -> str:
         """Write outputs and the attempt that made them; return the attempt's id.
@@ -169,7 +182,11 @@ class Recording:
             rule=rule,
             kind=kind,
             wildcards=dict(wildcards or {}),
-            code=digest_of_text(rule),
+            code=self._code(code or rule),
+            modules={name: self._code(text, name) for name, text in (modules or {}).items()},
+            config=config,
+            command=command,
+            threads=threads,
             params=tuple([name, value] for name, value in params),
             inputs=inputs,
             outputs=tuple(FileRecord(path=file.path) for file in outputs),
@@ -192,7 +209,7 @@ class Recording:
             error=error,
             outputs=tuple(outputs) if status is JobStatus.SUCCEEDED else (),
             log=FileRecord(path=f".snakemake/ray/{rule}/{attempt}.log"),
-            host=HOST.id,
+            host=self._host.id,
             use=None
             if own
             else ResourceUse(
@@ -202,6 +219,7 @@ class Recording:
             seeds=dict(seeds or {}),
             integrity=tuple(integrity),
             violations=tuple(violations),
+            reason=reason,
         )
         if environment is not None and str(environment.digest) not in self._seen:
             self._seen.add(str(environment.digest))
@@ -245,6 +263,17 @@ class Recording:
                 interrupted=verdict == "interrupted",
             )
             self._driver.append(rejected, durable=False)
+
+    def _code(self, text: str, name: str | None = None) -> Digest:
+        """Write the text of code, as the driver does; return its digest."""
+        digest = digest_of_text(text)
+        if str(digest) not in self._seen:
+            self._seen.add(str(digest))
+            code = CodeText(digest=digest, text=text, name=name)
+            self._driver.append(
+                CodeSeen(run_id=self.id, at=self._now.isoformat(), code=code), durable=False
+            )
+        return digest
 
     def _observe(self, path: str) -> FileRecord:
         return observe(self.root / path, root=self.root)

@@ -10,6 +10,7 @@ import click
 
 from snakemake_repro import __version__
 from snakemake_repro.cli import _command
+from snakemake_repro.cli.diff import diff
 from snakemake_repro.cli.env import env
 from snakemake_repro.cli.init import init
 from snakemake_repro.cli.lineage import lineage
@@ -18,6 +19,7 @@ from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
 from snakemake_repro.cli.sync import sync
 from snakemake_repro.cli.verify import verify
+from snakemake_repro.cli.why import why
 
 
 @click.group(
@@ -34,5 +36,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, verify, log, sync, lock, env, init):
+for _one in (report, lineage, diff, why, verify, log, sync, lock, env, init):
     main.add_command(_one)

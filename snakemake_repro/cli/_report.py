@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from snakemake_repro.cli import _terminal, _text
+from snakemake_repro.logic.made import Age
 from snakemake_repro.logic.outcomes import Result
 from snakemake_repro.logic.summary import (
-    Age,
     InputFile,
     MetricValue,
     OutputFile,

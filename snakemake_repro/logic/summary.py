@@ -7,6 +7,7 @@ import enum
 from collections.abc import Mapping
 
 from snakemake_repro.logic.checks import Debt
+from snakemake_repro.logic.made import Age
 from snakemake_repro.logic.outcomes import Result
 from snakemake_repro.records import Digest, EnvironmentKind, FileKind, Host, Source
 
@@ -19,24 +20,6 @@ class Verdict(enum.Enum):
     INTERRUPTED = "interrupted"
     UNFINISHED = "unfinished"
     """No end is on record: it goes on, or its driver was killed."""
-
-
-class Age(enum.Enum):
-    """Whether a result comes from this run."""
-
-    NEW = "new"
-    REUSED = "reused"
-    UNRECORDED = "unrecorded"
-    """It was there before, and no recorded job wrote these bytes."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Earlier:
-    """The attempt of an earlier run that really made a file which this run reused."""
-
-    run_id: str
-    job_id: str
-    at: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,9 @@ from datetime import datetime
 
 from snakemake_repro.logic.checks import Debt, debts
 from snakemake_repro.logic.history import RunHistory
+from snakemake_repro.logic.made import Age, Earlier, Made, last_metrics, makers_of
 from snakemake_repro.logic.outcomes import JobOutcome, Result, outcomes
 from snakemake_repro.logic.summary import (
-    Age,
-    Earlier,
     EnvironmentUse,
     Failure,
     InputFile,
@@ -27,27 +26,7 @@ from snakemake_repro.records import (
     Digest,
     EnvironmentRecord,
     FileRecord,
-    JobRecord,
-    Metric,
 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Made:
-    """A job whose results stand, and the attempt that really made them.
-
-    Attributes:
-        job: As this run sees it.
-        record: The attempt that did the work: of an earlier run for a reused job, where known.
-        environment: That it ran in.
-        age: ``UNRECORDED`` where the attempt is not on record.
-    """
-
-    job: JobOutcome
-    record: JobRecord
-    environment: EnvironmentRecord | None
-    run_id: str
-    age: Age
 
 
 def summarise(
@@ -64,7 +43,7 @@ def summarise(
     """
     run = history.run
     jobs = outcomes(history)
-    made = tuple(_made(history, jobs, earlier, runs))
+    made = makers_of(history, jobs, earlier, runs)
     return RunSummary(
         run_id=run.id,
         name=run.name,
@@ -92,30 +71,6 @@ def summarise(
         metrics=tuple(_metrics(made)),
         debts=(*debts(history, jobs), *_inherited(earlier, runs)),
     )
-
-
-def _made(
-    history: RunHistory,
-    jobs: Iterable[JobOutcome],
-    earlier: Mapping[str, Earlier],
-    runs: Mapping[str, RunHistory],
-) -> Iterator[_Made]:
-    attempts = {
-        (run_id, job.record.id): job.record for run_id, run in runs.items() for job in run.jobs
-    }
-    for job in jobs:
-        if not job.done:
-            continue
-        record, source, age = job.last.record, history, Age.NEW
-        if job.result is Result.REUSED:
-            age = Age.UNRECORDED
-            first = next((earlier[file.path] for file in job.files if file.path in earlier), None)
-            if first is not None:
-                record, source = attempts[first.run_id, first.job_id], runs[first.run_id]
-                age = Age.REUSED
-        digest = record.spec.environment
-        environment = None if digest is None else source.environments.get(str(digest))
-        yield _Made(job=job, record=record, environment=environment, run_id=source.run.id, age=age)
 
 
 def _inherited(earlier: Mapping[str, Earlier], runs: Mapping[str, RunHistory]) -> Iterator[Debt]:
@@ -192,7 +147,7 @@ def _rules(jobs: Iterable[JobOutcome]) -> Iterator[RuleSummary]:
         )
 
 
-def _environments(made: Iterable[_Made]) -> Iterator[EnvironmentUse]:
+def _environments(made: Iterable[Made]) -> Iterator[EnvironmentUse]:
     records: dict[Digest, EnvironmentRecord | None] = {}
     used: Counter[Digest] = Counter()
     for item in made:
@@ -235,7 +190,7 @@ def _inputs(jobs: Sequence[JobOutcome]) -> Iterator[InputFile]:
 
 
 def _outputs(
-    jobs: Iterable[JobOutcome], made: Iterable[_Made], earlier: Mapping[str, Earlier]
+    jobs: Iterable[JobOutcome], made: Iterable[Made], earlier: Mapping[str, Earlier]
 ) -> Iterator[OutputFile]:
     read = {file.path for job in jobs for file in job.last.record.spec.inputs}
     for item in made:
@@ -259,7 +214,7 @@ def _outputs(
             )
 
 
-def _age(item: _Made, seen: Earlier | None) -> tuple[Age, str | None, str | None]:
+def _age(item: Made, seen: Earlier | None) -> tuple[Age, str | None, str | None]:
     """Return whether a file of a job is new, and which run made it when."""
     if item.job.result is not Result.REUSED:
         return Age.NEW, item.run_id, item.record.finished
@@ -268,24 +223,17 @@ def _age(item: _Made, seen: Earlier | None) -> tuple[Age, str | None, str | None
     return Age.REUSED, seen.run_id, seen.at
 
 
-def _metrics(made: Iterable[_Made]) -> Iterator[MetricValue]:
+def _metrics(made: Iterable[Made]) -> Iterator[MetricValue]:
     for item in made:
-        steps: Counter[str] = Counter()
-        last: dict[str, Metric] = {}
-        for metric in item.record.metrics:
-            steps[metric.name] += 1
-            known = last.get(metric.name)
-            if known is None or (metric.step, metric.timestamp) >= (known.step, known.timestamp):
-                last[metric.name] = metric
-        for name, metric in last.items():
+        for metric, steps in last_metrics(item.record):
             yield MetricValue(
                 rule=item.job.rule,
                 job=item.job.label,
                 job_id=item.record.id,
                 run_id=item.run_id,
                 age=item.age,
-                name=name,
+                name=metric.name,
                 value=metric.value,
                 step=metric.step,
-                steps=steps[name],
+                steps=steps,
             )

@@ -134,6 +134,22 @@ def named_run(index: Index, names: Sequence[str]) -> str | None:
     return _run_by_id(index, names[0] if names else LATEST)
 
 
+def run_before(index: Index, run_id: str) -> str:
+    """Return the run that began before another one.
+
+    Raises:
+        NotFoundError: It is the first one.
+    """
+    run_ids = index.run_ids()
+    place = run_ids.index(run_id)
+    if place == 0:
+        raise NotFoundError(
+            f"run {run_id[:MIN_PREFIX]} is the first one of this record, there is none before it",
+            hint="Name two runs; `repro log` lists them.",
+        )
+    return run_ids[place - 1]
+
+
 def find_files(index: Index, name: str, workdir: Path) -> Sequence[Found]:
     """Return the files of the record that a user means; several only for a digest.
 

@@ -8,8 +8,9 @@ import pytest
 from recordings import HOST, PINNED, Recording, study, study_again
 
 from snakemake_repro.backends.index import open_index
+from snakemake_repro.logic.made import Age
 from snakemake_repro.logic.outcomes import Result, outcomes
-from snakemake_repro.logic.summary import Age, JobCounts, RunSummary, Verdict
+from snakemake_repro.logic.summary import JobCounts, RunSummary, Verdict
 from snakemake_repro.logic.summary_builder import seconds
 from snakemake_repro.operations.report import report
 from snakemake_repro.records import FileKind, JobStatus, Origin

@@ -1,0 +1,46 @@
+"""Why a job ran: what of its key is not what it was when its outputs were made before."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from snakemake_repro.logic.change import Change, FileChange
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Before:
+    """The attempt that made the same outputs before."""
+
+    run_id: str
+    job_id: str
+    at: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Because:
+    """Why one job ran.
+
+    Attributes:
+        reused_by: The run that was asked about, where it only found this job's results up to
+            date.
+        attempt: 2 and above: it was repeated after a failure.
+        before: What it is compared with; ``None`` where nobody made its outputs before.
+        said: Snakemake's own words.
+        changes: What determines its result and is not what it was before.
+        outputs: What came out other than before.
+        causes: Why the jobs of the same run ran that made inputs which changed; each job is told
+            once.
+    """
+
+    job: str
+    rule: str
+    run_id: str
+    job_id: str
+    at: str | None
+    reused_by: str | None = None
+    attempt: int = 1
+    before: Before | None = None
+    said: str | None = None
+    changes: tuple[Change, ...] = ()
+    outputs: tuple[FileChange, ...] = ()
+    causes: tuple[Because, ...] = ()
