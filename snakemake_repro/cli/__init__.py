@@ -17,6 +17,7 @@ from snakemake_repro.cli.lineage import lineage
 from snakemake_repro.cli.lock import lock
 from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
+from snakemake_repro.cli.show import show
 from snakemake_repro.cli.sync import sync
 from snakemake_repro.cli.verify import verify
 from snakemake_repro.cli.why import why
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, diff, why, verify, log, sync, lock, env, init):
+for _one in (report, lineage, diff, why, verify, log, show, sync, lock, env, init):
     main.add_command(_one)

@@ -22,6 +22,14 @@ _WIDTH = 4
     "--depth", type=click.IntRange(min=1), metavar="N", help="Show at most N jobs in a row."
 )
 @click.option("--all", "everything", is_flag=True, help="Show every file of every job.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "dot", "mermaid"]),
+    default="tree",
+    show_default=True,
+    help="Print a graph for Graphviz (dot) or for Markdown (mermaid).",
+)
 @_command.record_options
 def lineage(
     *,
@@ -29,6 +37,7 @@ def lineage(
     downstream: bool,
     depth: int | None,
     everything: bool,
+    form: str,
     place: Place,
     as_json: bool,
 ) -> int:
@@ -58,6 +67,11 @@ def lineage(
         from snakemake_repro.cli._json import emit
 
         emit({"direction": "downstream" if downstream else "upstream", "lineage": traces})
+    elif form != "tree":
+        from snakemake_repro.logic import flowcharts
+
+        chart = flowcharts.flowchart([trace.tree for trace in traces], downstream=downstream)
+        click.echo(flowcharts.dot(chart) if form == "dot" else flowcharts.mermaid(chart))
     else:
         from snakemake_repro.cli._lineage import render
 

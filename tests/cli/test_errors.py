@@ -27,6 +27,9 @@ READERS = [
     pytest.param(("verify",), id="verify"),
     pytest.param(("verify", "a"), id="verify a file"),
     pytest.param(("log",), id="log"),
+    pytest.param(("diff", "latest", "latest"), id="diff"),
+    pytest.param(("why", "a"), id="why"),
+    pytest.param(("show",), id="show"),
 ]
 
 

@@ -52,6 +52,13 @@ def odd(tmp_path: Path) -> None:
         ("lineage", "all", "--all"),
         ("verify", "--all"),
         ("log",),
+        ("show", "--all"),
+        ("show", "--job", "[bold]rule[/bold]"),
+        ("show", "--job", "bad"),
+        ("why", "all"),
+        ("diff", "latest", "latest", "--all"),
+        ("lineage", "all", "--format", "dot"),
+        ("lineage", "all", "--format", "mermaid"),
         *((("lineage", name)) for name in NAMES),
     ],
 )

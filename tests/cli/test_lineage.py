@@ -133,3 +133,15 @@ def test_json_nests_files_and_jobs(repro: Repro, tmp_path: Path) -> None:
 def test_no_depth_is_no_lineage(repro: Repro, tmp_path: Path, args: tuple[str, str]) -> None:
     study(tmp_path)
     assert repro("lineage", "results/summary.txt", *args).exit_code == 2
+
+
+def test_it_draws_for_other_programs(repro: Repro, tmp_path: Path) -> None:
+    first, second = study(tmp_path), study_again(tmp_path)
+    text = repro("lineage", "results/summary.txt", "--format", "dot").stdout
+    assert text.startswith("digraph lineage {\n")
+    assert text.count("train model=") == 2
+    assert f"run {first[:8]}" in text
+    assert f"run {second[:8]}" in text
+    text = repro("lineage", "data/p.dat", "--downstream", "--format", "mermaid").stdout
+    assert text.startswith("flowchart LR\n")
+    assert "summary<br/>run" in text
