@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
+from snakemake_repro.logic.debts import Debt
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.logic.outcomes import JobOutcome, Result
-from snakemake_repro.records import Digest, EnvironmentKind, FileKind, FileRecord
+from snakemake_repro.records import (
+    Digest,
+    EnvironmentKind,
+    EnvironmentRecord,
+    FileKind,
+    FileRecord,
+)
 
 _EXAMPLES = 3
 _SEED_NAMES = ("seed", "random_state", "random_seed")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Debt:
-    """One reason why a result may not come out the same again.
-
-    Attributes:
-        code: Stable name of the kind of debt.
-        message: What was found, in one line.
-        remedy: How to pay it.
-        jobs: How many jobs it concerns; 0 where it concerns the run as a whole.
-        examples: A few of them.
-        run_id: The earlier run whose results are reused with this debt; ``None`` for the run
-            itself.
-    """
-
-    code: str
-    message: str
-    remedy: str
-    jobs: int = 0
-    examples: tuple[str, ...] = ()
-    run_id: str | None = None
 
 
 def debts(history: RunHistory, jobs: Sequence[JobOutcome]) -> tuple[Debt, ...]:
@@ -93,19 +77,33 @@ def _sources(history: RunHistory) -> Iterator[Debt]:
 
 
 def _environments(history: RunHistory, ran: Sequence[JobOutcome]) -> Iterator[Debt]:
-    loose: dict[str, list[JobOutcome]] = {}
+    loose: dict[tuple[str, str], list[JobOutcome]] = {}
     for job in ran:
         digest = job.last.record.spec.environment
         record = None if digest is None else history.environments.get(str(digest))
-        if record is None:
-            loose.setdefault("ran in an environment that is not recorded", []).append(job)
-        elif not record.pinned and record.kind is EnvironmentKind.HOST:
-            loose.setdefault("ran with the host's own packages, not pinned", []).append(job)
-        elif not record.pinned:
-            loose.setdefault(f"ran in {record.name}, which is not pinned", []).append(job)
-    for did, jobs in loose.items():
-        remedy = "Give the rules a `conda:` file and lock it with `repro lock`."
+        if record is None or not record.pinned:
+            loose.setdefault(_looseness(record), []).append(job)
+    for (did, remedy), jobs in loose.items():
         yield _about(jobs, "unpinned-environment", did, remedy)
+
+
+def _looseness(record: EnvironmentRecord | None) -> tuple[str, str]:
+    """Return why an environment is not pinned, and what helps."""
+    lock = "Give the rules a `conda:` file and lock it with `repro lock`."
+    if record is None:
+        return "ran in an environment that is not recorded", lock
+    if record.kind is EnvironmentKind.HOST:
+        return "ran with the host's own packages, not pinned", lock
+    did = f"ran in {record.name}, which is not pinned"
+    if record.kind is EnvironmentKind.CONTAINER:
+        return did, "Push the image to a registry, and name it there in `container:`."
+    if record.built:
+        names = ", ".join(record.built)
+        return (
+            f"{did}: {names} built from source",
+            f"Publish wheels of {names} on an index of yours, and lock again.",
+        )
+    return did, lock
 
 
 def _seeds(ran: Sequence[JobOutcome]) -> Iterator[Debt]:

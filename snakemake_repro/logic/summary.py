@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
-from snakemake_repro.logic.checks import Debt
+from snakemake_repro.logic.debts import Debt
 from snakemake_repro.logic.made import Age
 from snakemake_repro.logic.outcomes import Result
 from snakemake_repro.records import Digest, EnvironmentKind, FileKind, Host, Source

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from snakemake_repro.logic.checks import Debt, debts
+from snakemake_repro.logic.checks import debts
+from snakemake_repro.logic.debts import Debt
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.logic.made import Age, Earlier, Made, last_metrics, makers_of
 from snakemake_repro.logic.outcomes import JobOutcome, Result, outcomes

@@ -49,6 +49,7 @@ def odd(tmp_path: Path) -> None:
     "args",
     [
         ("report", "--all"),
+        ("report", "--md"),
         ("lineage", "all", "--all"),
         ("verify", "--all"),
         ("log",),

@@ -11,6 +11,9 @@ import pytest
 from click.testing import Result
 from recordings import CLEAN, LOOSE, PINNED, Recording, study, study_again
 
+from snakemake_repro.logic import checks
+from snakemake_repro.logic.canonical import digest_of_text
+from snakemake_repro.logic.debts import CODES
 from snakemake_repro.records import GitState, JobStatus, Origin
 
 Repro = Callable[..., Result]
@@ -186,3 +189,53 @@ def test_many_metrics_of_a_job_are_wrapped_between_pairs(repro: Repro, tmp_path:
     for number in range(1, 7):
         assert re.search(rf"a_metric_with_number_{number}=0\.{str(number / 7)[2:5]}", text)
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_it_ends_with_the_paragraph_and_the_commands(repro: Repro, tmp_path: Path) -> None:
+    run_id = study(tmp_path)
+    text = " ".join(repro("report").stdout.split())
+    assert "Methods to paste into a paper The workflow showers (commit 4e98fde" in text
+    assert text.endswith(f"git checkout {CLEAN.commit} && snakemake --executor ray")
+    data = json.loads(repro("report", run_id, "--json").stdout)
+    assert data["methods"].startswith("The workflow showers")
+    assert data["rerun"].startswith("git checkout")
+
+
+def test_a_debt_can_fail_the_command(repro: Repro, tmp_path: Path) -> None:
+    study(tmp_path)
+    assert repro("report", "--fail-on", "any").exit_code == 0
+    loose = Recording(tmp_path, minutes=60)
+    loose.job("a", writes={"a": "1"}, environment=LOOSE)
+    loose.end()
+    for debt in ("unpinned-environment", "any"):
+        result = repro("report", "--fail-on", "no-seed", "--fail-on", debt)
+        assert result.exit_code == 1
+        assert "debts that --fail-on names: unpinned-environment." in result.stderr
+    assert repro("report", "--fail-on", "no-seed").exit_code == 0
+    assert repro("report").exit_code == 0
+    assert repro("report", "--fail-on", "nothing-of-that-name").exit_code == 2
+
+
+def test_every_kind_of_debt_can_be_named() -> None:
+    source = Path(checks.__file__).read_text()
+    written = set(re.findall(r'code="([a-z-]+)"', source))
+    written |= set(re.findall(r'_about\(\s*\w+,\s*"([a-z-]+)"', source))
+    assert written == set(CODES)
+
+
+def test_markdown_holds_names_in_code_spans(repro: Repro, tmp_path: Path) -> None:
+    run = Recording(tmp_path, command=["snakemake", "`x`"])
+    run.job("[bold]", writes={"a|b `c`": "1", "<script>": "2"}, metrics={"m_1": 0.5})
+    run.job("use", reads=["in"], writes={"o": "3"}, environment=LOOSE)
+    run_id = run.end()
+    result = repro("report", "--md")
+    assert result.exit_code == 0
+    text = result.stdout
+    assert text.startswith(f"# Run `{run_id[:8]}` of showers\n\n**Succeeded** after ")
+    digest = digest_of_text("1").value
+    assert f"| `` a\\|b `c` `` | `{digest}` | `[bold]` | `envs/learn.yaml` | this run |" in text
+    assert "| `[bold]` | `m_1` | 0.5 |" in text
+    assert "- **unpinned-environment**: 1 job ran with the host's own packages" in text
+    assert "\n## Run it again\n\n```bash\ngit checkout " in text
+    outside = re.sub(r"(`+).*?\1", "", text, flags=re.DOTALL)
+    assert "<script>" not in outside

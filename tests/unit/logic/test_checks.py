@@ -10,7 +10,7 @@ from recordings import CLEAN, LOOSE, Recording, study, study_again
 
 from snakemake_repro.backends.index import open_index
 from snakemake_repro.logic.canonical import digest_of_text
-from snakemake_repro.logic.checks import Debt
+from snakemake_repro.logic.debts import Debt
 from snakemake_repro.operations.report import report
 from snakemake_repro.records import GitState, Origin
 
