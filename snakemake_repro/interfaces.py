@@ -83,6 +83,10 @@ class LineageStore(Protocol):
         """
         ...
 
+    def in_mlflow(self, prefix: str) -> Sequence[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        ...
+
 
 class Tracker(Protocol):
     """Receives runs for display and search: MLflow, or nothing.

@@ -100,6 +100,10 @@ class Index:
         """
         return self._feed.load(run_id)
 
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        return self._feed.in_mlflow(prefix)
+
     def makers(self, path: str) -> list[Sighting]:
         """Return every attempt with that output, newest first."""
         where = f" WHERE path.path = ? AND {_STANDING_ROLE}"

@@ -54,6 +54,10 @@ class Feed(Protocol):
         """
         ...
 
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        ...
+
     def bring(self, db: sqlite3.Connection, only: Sequence[str] | None = None) -> None:
         """Put everything that is new into the tables.
 
@@ -109,6 +113,10 @@ class StoreFeed:
         if run_id not in self._loaded:
             self._loaded[run_id] = self._store.load(run_id)
         return self._loaded[run_id]
+
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        return list(self._store.in_mlflow(prefix))
 
     def bring(self, db: sqlite3.Connection, only: Sequence[str] | None = None) -> None:
         """Put every run into the tables, or only some."""
@@ -204,6 +212,10 @@ class JournalFeed:
         """Return one run."""
         with _readable(self._root):
             return self._store.load(run_id)
+
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        return self._store.in_mlflow(prefix)
 
     def bring(self, db: sqlite3.Connection, only: Sequence[str] | None = None) -> None:  # noqa: ARG002
         """Read what journals have grown by since the last time.

@@ -34,6 +34,11 @@ def journal_root(workdir: Path) -> Path:
     return store_root(workdir) / "journal"
 
 
+def delivery_root(workdir: Path) -> Path:
+    """Return the directory of the recorder's notes on what it delivered."""
+    return store_root(workdir) / "delivery"
+
+
 def host_in_name() -> str:
     """Return this machine's name as it stands in the names of journal files."""
     return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40]
@@ -112,6 +117,7 @@ class JournalStore:
 
     def __init__(self, workdir: Path) -> None:
         self._root = journal_root(workdir)
+        self._notes = delivery_root(workdir)
 
     def run_ids(self) -> list[str]:
         """Return all runs that have a beginning, oldest first."""
@@ -134,6 +140,18 @@ class JournalStore:
                 hint="`repro log` lists the runs that are here.",
             )
         return history
+
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so, as far as was noted."""
+        found = []
+        for path in sorted(self._notes.glob("*.json")):
+            try:
+                known = json.loads(path.read_bytes()).get("mlflow_run")
+            except (OSError, ValueError, AttributeError):
+                continue  # notes are made again whenever they are damaged
+            if isinstance(known, str) and known.startswith(prefix):
+                found.append(path.stem)
+        return found
 
     def entries(self, run_id: str) -> Iterator[Entry]:
         """Yield all entries of a run, writer by writer."""

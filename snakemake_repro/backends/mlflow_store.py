@@ -41,6 +41,15 @@ class MlflowStore:
         with translated(self._uri):
             return [run.data.tags[fields.RUN_TAG] for run in self._runs()]
 
+    def in_mlflow(self, prefix: str) -> list[str]:
+        """Return the ids of the runs whose MLflow run's id begins so."""
+        with translated(self._uri):
+            return [
+                run.data.tags[fields.RUN_TAG]
+                for run in self._runs()
+                if str(run.info.run_id).startswith(prefix)
+            ]
+
     def load(self, run_id: str) -> RunHistory:
         """Return one run."""
         with translated(self._uri):

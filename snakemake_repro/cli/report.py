@@ -39,8 +39,8 @@ def report(
 ) -> int:
     """Say where a run's results come from.
 
-    RUN is `latest`, the id of a run or its first 8 characters or more, a file (then the run that
-    made it), or the first 8 characters or more of a file's SHA-256.
+    RUN is `latest`, the id of a run or its first 8 characters or more (also the id of its MLflow
+    run), a file (then the run that made it), or the first 8 characters or more of a file's SHA-256.
 
     Exits with 1 when the run failed or was interrupted or has a debt that --fail-on names, and with
     2 when its end is not on record.

@@ -25,6 +25,7 @@ class Delivery(Record):
         lineage: Bytes of the journal that were delivered as lineage.
         marks: Attempt id -> ``mark_of`` it as it was delivered.
         skipped: Attempts that get no run of their own.
+        mlflow_run: Its identifier there.
         finished: The run is over, and everything of it is there.
     """
 
@@ -34,6 +35,7 @@ class Delivery(Record):
     lineage: int = 0
     marks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     skipped: int = 0
+    mlflow_run: str | None = None
     finished: bool = False
 
 

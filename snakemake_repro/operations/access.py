@@ -87,8 +87,8 @@ def find_run(index: Index, name: str, workdir: Path) -> str:
 
     Args:
         index: The record.
-        name: ``latest``, a run id or a prefix of one, the path of a file or the prefix of a
-            digest: then the run that made the file.
+        name: ``latest``, a run id or a prefix of one (ours or MLflow's), the path of a file or the
+            prefix of a digest: then the run that made the file.
         workdir: Paths are relative to it.
 
     Raises:
@@ -204,6 +204,7 @@ def _run_by_id(index: Index, name: str) -> str | None:
     if not (_HEX.fullmatch(prefix) and MIN_PREFIX <= len(prefix) <= _RUN_ID_LENGTH):
         return None
     fitting = [run_id for run_id in run_ids if run_id.startswith(prefix)]
+    fitting = fitting or index.in_mlflow(prefix)
     if len(fitting) > 1:
         raise _ambiguous("run", name, fitting)
     return fitting[0] if fitting else None

@@ -13,10 +13,10 @@ from typing import Protocol
 
 from snakemake_repro.backends.journal import (
     JournalStore,
+    delivery_root,
     host_in_name,
     journal_root,
     read_lines,
-    store_root,
 )
 from snakemake_repro.backends.processtree import alive_since
 from snakemake_repro.errors import RecordError, StorageError
@@ -71,7 +71,7 @@ class Notes:
     """The recorder's notes on each run: ``.repro/delivery/<run id>.json``."""
 
     def __init__(self, workdir: Path) -> None:
-        self._root = store_root(workdir) / "delivery"
+        self._root = delivery_root(workdir)
         self._read: dict[str, tuple[tuple[int, int], Delivery]] = {}
 
     def read(self, run_id: str) -> Delivery:
@@ -153,7 +153,7 @@ class Deliveries:
             self._tails.pop(run_id, None)
             return Progress(over=True)
         tracker = self._destinations.tracker(history)
-        tracker.begin(history)
+        delivery = dataclasses.replace(delivery, mlflow_run=tracker.begin(history))
         total = sum(sizes.values())
         if total >= 2 * delivery.lineage or (over and delivery.sizes != sizes):
             for part, lines in _parts(files):

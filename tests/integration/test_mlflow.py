@@ -85,7 +85,9 @@ def _assert_complete(root: Path, uri: str, run_id: str) -> None:
     assert shown.attempts == sorted(job.record.id for job in history.jobs), "each of them once"
     assert shown.states == {job.record.id: job.state.value for job in history.jobs}
     assert {run.info.status for [run] in shown.jobs.values()} == {"FINISHED"}
-    assert MlflowStore(uri).load(run_id) == history
+    store = MlflowStore(uri)
+    assert store.load(run_id) == history
+    assert store.in_mlflow(str(shown.parent.info.run_id)) == [run_id]
 
 
 def _run_ids(shown: Shown) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from recordings import Recording, study, study_again
 
 from snakemake_repro.backends.index import Index, open_index
 from snakemake_repro.errors import NotFoundError, UsageError
+from snakemake_repro.logic.delivery import Delivery
 from snakemake_repro.operations.access import (
     Found,
     Place,
@@ -17,6 +18,7 @@ from snakemake_repro.operations.access import (
     named_run,
     open_record,
 )
+from snakemake_repro.operations.deliver import Notes
 
 
 @pytest.fixture
@@ -46,6 +48,16 @@ def test_a_run_is_named_in_many_ways(tmp_path: Path, runs: tuple[str, str]) -> N
         str(svm): first,
     }
     assert {name: find_run(index, name, tmp_path) for name in names} == names
+
+
+def test_a_run_goes_by_the_id_of_its_mlflow_run_too(tmp_path: Path, runs: tuple[str, str]) -> None:
+    for run_id, mlflow_run in zip(runs, ("ab" * 16, "ab" * 8 + "cd" * 8), strict=True):
+        Notes(tmp_path).write(Delivery(run_id=run_id, mlflow_run=mlflow_run))
+    (tmp_path / ".repro/delivery/damaged.json").write_text("[")
+    assert find_run(_index(tmp_path), "ab" * 16, tmp_path) == runs[0]
+    assert find_run(_index(tmp_path), "ab" * 8 + "cd", tmp_path) == runs[1]
+    with pytest.raises(UsageError, match="2 begin so"):
+        find_run(_index(tmp_path), "ab" * 4, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nonsense", "0" * 8, "0" * 32, "0" * 64, "../elsewhere", ""])

@@ -101,6 +101,7 @@ def test_a_run_that_is_over_arrives_completely(tmp_path: Path) -> None:
     delivered = b"".join(store[run_id].lineage.values()).splitlines()
     assert sorted(delivered) == _lines(tmp_path, run_id)
     assert outstanding(tmp_path) == {}
+    assert JournalStore(tmp_path).in_mlflow(f"memory-{run_id[:8]}") == [run_id]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
