@@ -69,7 +69,7 @@ IMPURE_METHODS = frozenset(
 ONLY_IN = {
     "ray": ("snakemake_repro.backends.ray_cluster", "snakemake_repro.backends.ray_objects"),
     "mlflow": ("snakemake_repro.backends.mlflow_",),
-    "git": ("snakemake_repro.backends.git",),
+    "git": ("snakemake_repro.backends.git", "snakemake_repro.backends.git_checkout"),
     "docker": ("snakemake_repro.backends.containers",),
     "requests": ("snakemake_repro.backends.containers.registry",),
     "uv": ("snakemake_repro.backends.uv",),
@@ -97,6 +97,7 @@ ONLY_IN = {
         "snakemake_repro.backends.foreground",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
+        "snakemake_repro.backends.snakemake_command",
         "snakemake_repro.backends.tracing",
         "snakemake_repro.backends.uv",
         # it starts itself; and Snakemake raises `CalledProcessError` in the agent's forks

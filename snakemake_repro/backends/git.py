@@ -87,7 +87,7 @@ _DIFF = (
 )
 
 
-class _GitError(Exception):
+class GitError(Exception):
     """Git did not answer; the message is its own, on one line."""
 
 
@@ -112,15 +112,15 @@ def git_state(
     except ImportError:  # GitPython looks for the program when it is imported
         return _unread("the program git was not found") if _looks_versioned(directory) else None
     try:
-        top = _top(_Runner(Git, directory))
-    except _GitError as exc:
+        top = _top(Runner(Git, directory))
+    except GitError as exc:
         return _unread(str(exc))
     if top is None:
         return None
-    return _read(_Runner(Git, top), top, used, redact)
+    return _read(Runner(Git, top), top, used, redact)
 
 
-def _read(git: _Runner, top: Path, used: Iterable[Path], redact: Callable[[str], str]) -> GitState:
+def _read(git: Runner, top: Path, used: Iterable[Path], redact: Callable[[str], str]) -> GitState:
     commit = git.line("rev-parse", "--quiet", "--verify", "HEAD^{commit}")
     tree = git.line("rev-parse", "--quiet", "--verify", "HEAD^{tree}") if commit else None
     url = git.line("config", "--get", "remote.origin.url")
@@ -137,7 +137,7 @@ def _read(git: _Runner, top: Path, used: Iterable[Path], redact: Callable[[str],
         submodules = _submodules(git, top)
         for path in untracked:
             git.stream(diff, *_DIFF, "--no-index", "--", "/dev/null", path)
-    except _GitError as exc:
+    except GitError as exc:
         note = str(exc)
     diff.finish()
     return GitState(
@@ -158,23 +158,23 @@ def _unread(reason: str) -> GitState:
     return GitState(commit=None, dirty=True, note=reason)
 
 
-def _top(git: _Runner) -> Path | None:
+def _top(git: Runner) -> Path | None:
     """Return the top of the work tree, or ``None`` where nothing is under version control.
 
     Raises:
-        _GitError: There is a repository that git refuses or fails to read.
+        GitError: There is a repository that git refuses or fails to read.
     """
     status, output, error = git.run("rev-parse", "--is-inside-work-tree")
     if status:
         if "not a git repository (or any" in error:
             return None
-        raise _GitError(_one_line(error))
+        raise GitError(_one_line(error))
     if output.strip() != b"true":
         return None  # a bare repository, or the inside of .git
     return Path(git.ask("rev-parse", "--show-toplevel").removesuffix("\n"))
 
 
-def _untracked(git: _Runner, top: Path, used: Iterable[Path]) -> list[str]:
+def _untracked(git: Runner, top: Path, used: Iterable[Path]) -> list[str]:
     """Return those of the used files that git neither tracks nor ignores, relative to the top."""
     # `--show-toplevel` has links resolved; of the file only what leads to it, a link is content
     places = (Path(os.path.realpath(path.parent)) / path.name for path in used)
@@ -189,24 +189,24 @@ def _untracked(git: _Runner, top: Path, used: Iterable[Path]) -> list[str]:
         chunk = wanted[start : start + _PATHS_AT_ONCE]
         try:
             found |= _others(git, chunk)
-        except _GitError:
+        except GitError:
             # one path inside a submodule spoils the answer for all
             for path in chunk:
                 try:
                     found |= _others(git, [path])
-                except _GitError:
+                except GitError:
                     continue
     return [path for path in wanted if path in found]
 
 
-def _others(git: _Runner, paths: Sequence[str]) -> set[str]:
+def _others(git: Runner, paths: Sequence[str]) -> set[str]:
     output = git.ask(
         "--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "-z", "--", *paths
     )
     return set(output.split("\0"))
 
 
-def _submodules(git: _Runner, top: Path) -> dict[str, str]:
+def _submodules(git: Runner, top: Path) -> dict[str, str]:
     """Return the commit of each submodule that is checked out, by path."""
     if not (top / ".gitmodules").is_file():
         return {}
@@ -228,7 +228,7 @@ def _one_line(text: str) -> str:
     return f"git: {first.removeprefix('fatal: ').strip()}"
 
 
-class _Runner:
+class Runner:
     """Runs git in one directory, within a time limit and without surprises."""
 
     def __init__(self, git: Any, directory: Path) -> None:
@@ -247,7 +247,7 @@ class _Runner:
         """Return exit status, output and error output.
 
         Raises:
-            _GitError: The program is not there or took too long.
+            GitError: The program is not there or took too long.
         """
         from git.exc import GitCommandNotFound
 
@@ -265,38 +265,38 @@ class _Runner:
                 env=_ENVIRONMENT,
             )
         except GitCommandNotFound as exc:
-            raise _GitError("the program git was not found") from exc
+            raise GitError("the program git was not found") from exc
         if status < 0:
-            raise _GitError(f"git took longer than {timeout:g} s or was killed")
+            raise GitError(f"git took longer than {timeout:g} s or was killed")
         return status, output, error
 
     def ask(self, *arguments: str) -> str:
         """Return the output.
 
         Raises:
-            _GitError: Git failed.
+            GitError: Git failed.
         """
         status, output, error = self.run(*arguments)
         if status:
-            raise _GitError(_one_line(error))
+            raise GitError(_one_line(error))
         return os.fsdecode(output)
 
     def line(self, *arguments: str) -> str | None:
         """Return the one line of output, or ``None`` when git has no answer."""
         try:
             return self.ask(*arguments).strip() or None
-        except _GitError:
+        except GitError:
             return None
 
     def stream(self, sink: _Diff, *arguments: str) -> None:
         """Pass the output of ``git diff`` on.
 
         Raises:
-            _GitError: Git failed.
+            GitError: Git failed.
         """
         status, _, error = self.run(*arguments, sink=sink)
         if status not in (0, _DIFFERS):
-            raise _GitError(_one_line(error))
+            raise GitError(_one_line(error))
 
 
 class _Diff:

@@ -88,6 +88,7 @@ def run_tags(history: RunHistory) -> dict[str, str]:
         "repro.targets": " ".join(run.targets),
         "repro.config_digest": str(run.config_digest or ""),
         "repro.host": _host(history, run.host),
+        "repro.repeat_of": run.repeat_of or "",
         "repro.completeness": " ".join(run.completeness),
         "mlflow.note.content": f"One run of Snakemake. `repro report {run.id[:12]}` with "
         "`--tracking-uri` and this server tells all of it.",

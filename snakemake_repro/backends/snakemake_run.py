@@ -18,6 +18,7 @@ from snakemake_repro.backends.python_modules import project_modules
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
+from snakemake_repro.logic.repeats import REPEAT_OF
 from snakemake_repro.records import Digest, Json, Source, WorkflowRun
 
 _CACHE = "SNAKEMAKE_OUTPUT_CACHE"
@@ -59,6 +60,7 @@ def describe_run(
         tracking_uri=None if tracking_uri is None else strip_credentials(tracking_uri),
         mlflow_runs=mlflow_runs,
         job_count=sum(1 for _ in workflow.dag.jobs),
+        repeat_of=os.environ.get(REPEAT_OF),
     )
 
 

@@ -17,6 +17,7 @@ from snakemake_repro.cli.lineage import lineage
 from snakemake_repro.cli.lock import lock
 from snakemake_repro.cli.log import log
 from snakemake_repro.cli.report import report
+from snakemake_repro.cli.rerun import rerun
 from snakemake_repro.cli.show import show
 from snakemake_repro.cli.sync import sync
 from snakemake_repro.cli.verify import verify
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, diff, why, verify, log, show, sync, lock, env, init):
+for _one in (report, lineage, diff, why, verify, rerun, log, show, sync, lock, env, init):
     main.add_command(_one)

@@ -17,10 +17,16 @@ def compare_runs(index: Index, old: str, new: str) -> Comparison:
         NotFoundError: One of them is not on record.
         RecordError: A record that it takes cannot be read.
     """
-    return compare(_compared(index, old), _compared(index, new))
+    return compare(compared(index, old), compared(index, new))
 
 
-def _compared(index: Index, run_id: str) -> Compared:
+def compared(index: Index, run_id: str) -> Compared:
+    """Return a run ready to be compared.
+
+    Raises:
+        NotFoundError: It is not on record.
+        RecordError: A record that it takes cannot be read.
+    """
     history = index.load(run_id)
     earlier, runs = earlier_makers(index, history)
     return Compared(history=history, made=makers_of(history, outcomes(history), earlier, runs))

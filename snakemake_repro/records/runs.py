@@ -32,6 +32,7 @@ class WorkflowRun(Record):
         tracking_uri: MLflow tracking URI with credentials removed.
         mlflow_runs: Which jobs get an MLflow run: ``auto``, ``all``, ``tracked``, ``workflow``.
         job_count: Jobs planned when the run starts.
+        repeat_of: The run that it repeats, for `repro rerun`.
         completeness: What this kind of recording cannot see; empty for the executor's own.
     """
 
@@ -52,6 +53,7 @@ class WorkflowRun(Record):
     tracking_uri: str | None = None
     mlflow_runs: str = "auto"
     job_count: int | None = None
+    repeat_of: str | None = None
     completeness: tuple[str, ...] = ()
 
 

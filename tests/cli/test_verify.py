@@ -108,3 +108,14 @@ def test_json_has_every_finding_and_every_count(repro: Repro, tmp_path: Path) ->
     [changed] = [f for f in data["verification"]["findings"] if f["state"] == "changed"]
     assert changed["path"] == "results/svm.model"
     assert changed["expected"] != changed["found"]
+
+
+def test_a_run_that_was_not_committed_cannot_be_rebuilt(repro: Repro, tmp_path: Path) -> None:
+    run = Recording(tmp_path, git=None)
+    run.job("a", writes={"a": "1"})
+    run.end()
+    for args in (("verify", "--rebuild"), ("verify", "--rebuild", "a"), ("rerun",)):
+        result = repro(*args)
+        assert (result.exit_code, "was not committed to git" in result.stderr) == (2, True), args
+    assert "no job 'nothing'" in repro("verify", "--rebuild", "nothing").stderr
+    assert "without --rebuild" in repro("verify", "--sample", "1").stderr

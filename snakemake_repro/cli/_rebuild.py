@@ -1,0 +1,48 @@
+"""Jobs that were executed again, as text."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from snakemake_repro.cli import _changes, _terminal, _text
+from snakemake_repro.logic.rebuilds import Rebuild, Rebuilt
+
+_STYLES = {
+    Rebuilt.IDENTICAL: "green",
+    Rebuilt.DIFFERENT: "bold red",
+    Rebuilt.FAILED: "red",
+    Rebuilt.NOT_TRIED: "yellow",
+}
+
+
+def render(rebuild: Rebuild, console: Console, *, everything: bool) -> None:
+    """Print the jobs that did not come out the same, and a verdict."""
+    for job in rebuild.jobs:
+        if job.came is Rebuilt.IDENTICAL and not everything:
+            continue
+        text = Text(job.came.value, style=_STYLES[job.came])
+        console.print(text.append("  ").append_text(_terminal.name(job.job, "bold")))
+        if job.note is not None:
+            console.print(_terminal.indented(_terminal.plain(job.note, "dim")))
+        for line in _changes.files(job.outputs, everything=everything):
+            console.print(_terminal.indented(line))
+        for change in job.changes:
+            console.print(_terminal.indented(_changes.headline(change)))
+        if job.outputs and not job.changes:
+            said = "nothing that determines the result differs: the job is not deterministic"
+            console.print(_terminal.indented(Text(said, style="dim")))
+    console.print(_verdict(rebuild))
+
+
+def _verdict(rebuild: Rebuild) -> Text:
+    parts = [f"{number:,} {came.value}" for came, number in rebuild.counts.items() if number]
+    text = Text(f"Run {_text.short(rebuild.run_id)}: ")
+    text.append(f"{len(rebuild.jobs):,} of {_text.count(rebuild.of, 'job')} executed again, ")
+    if rebuild.differs:
+        text.append("not all as recorded", style="bold red")
+    elif rebuild.undecided:
+        text.append("undecided", style="bold yellow")
+    else:
+        text.append("every output as recorded, byte for byte", style="bold green")
+    return text.append(f" ({', '.join(parts)}).")

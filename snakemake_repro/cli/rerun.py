@@ -1,0 +1,66 @@
+"""`repro rerun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from snakemake_repro.cli import _command
+
+if TYPE_CHECKING:
+    from snakemake_repro.operations.access import Place
+
+_EXIT = {"different": _command.DIFFERS, "undecided": _command.UNDECIDED}
+
+
+@click.command(cls=_command.Command, epilog=_command.EXIT_CODES)
+@click.argument("run", default="latest", metavar="[RUN]")
+@click.argument("extra", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE ARGS]")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Repeat it in DIR, which must not be there yet, and leave it there.",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every difference in full.")
+@_command.record_options
+def rerun(
+    *,
+    run: str,
+    extra: tuple[str, ...],
+    keep: Path | None,
+    everything: bool,
+    place: Place,
+    as_json: bool,
+) -> int:
+    """Run a recorded run again in a scratch directory, and compare every result.
+
+    The recorded commit is checked out from the repository here, with the uncommitted changes on
+    record; inputs and locks are copied from here and must have the recorded SHA-256; the recorded
+    command runs. Nothing here is written to. RUN is a run as `repro report` takes it.
+
+    Exits with 1 when a result differs, and with 2 when the run cannot be repeated: it was not
+    committed, an input is gone, or its paths lead out of the working directory.
+    """
+    from snakemake_repro.cli import _terminal, _text
+    from snakemake_repro.operations import access
+    from snakemake_repro.operations.rerun import rerun
+    from snakemake_repro.operations.scratch import scratch_place
+
+    with _terminal.progress("reading the record") as progress:
+        index = access.open_record(place, progress)
+        run_id = access.find_run(index, run, place.workdir)
+    with scratch_place(place.workdir.name, keep) as target:
+        click.echo(f"Repeating run {_text.short(run_id)} in {_text.name(str(target))}.", err=True)
+        comparison = rerun(index, run_id, place.workdir, target, extra)
+    if as_json:
+        from snakemake_repro.cli._json import emit
+
+        emit({"comparison": comparison})
+    else:
+        from snakemake_repro.cli._diff import render
+
+        render(comparison, _terminal.console(), everything=everything)
+    return _EXIT.get(comparison.likeness.value, _command.OK)

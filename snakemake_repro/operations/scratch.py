@@ -1,0 +1,130 @@
+"""A place to repeat jobs in: the recorded commit, changes and files, away from the originals."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from snakemake_repro.backends.files import observe
+from snakemake_repro.backends.git_checkout import check_out, mentions
+from snakemake_repro.errors import NotFoundError, StorageError, UsageError
+from snakemake_repro.logic.made import Made
+from snakemake_repro.logic.repeats import leads_out, source_of
+from snakemake_repro.records import MIN_PREFIX, FileKind, FileRecord, WorkflowRun
+
+_NAMED = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Scratch:
+    """A checkout of a run's code.
+
+    Attributes:
+        root: Its working directory.
+        original: That of the run.
+    """
+
+    root: Path
+    original: Path
+
+    def place(self, files: Iterable[FileRecord]) -> tuple[str, ...]:
+        """Put files where the run had them, copied from the original; return those that cannot.
+
+        A file is taken only where its bytes are those of the record.
+
+        Raises:
+            StorageError: A file cannot be copied.
+        """
+        return tuple(file.path for file in files if not self._place(file))
+
+    def _place(self, file: FileRecord) -> bool:
+        here = self.root / file.path
+        if _is(here, file):
+            return True
+        there = self.original / file.path
+        if here == there or not _is(there, file):
+            return False
+        try:
+            here.parent.mkdir(parents=True, exist_ok=True)
+            if file.kind is FileKind.DIRECTORY:
+                shutil.copytree(there, here, symlinks=True)
+            else:
+                shutil.copy2(there, here)
+        except OSError as exc:
+            raise StorageError(f"cannot copy {there} to {here}: {exc.strerror}") from exc
+        return True
+
+
+def make_scratch(run: WorkflowRun, made: Sequence[Made], workdir: Path, target: Path) -> Scratch:
+    """Check the code of a run out.
+
+    Args:
+        run: The run.
+        made: The jobs that are to be repeated.
+        workdir: Its working directory, or another clone's.
+        target: A directory that is not there yet.
+
+    Raises:
+        UsageError: The run cannot be repeated away from its directory.
+        NotFoundError: Its commit is not in the repository here.
+        StorageError: It cannot be checked out.
+    """
+    source = source_of(run)
+    outside = leads_out(made)
+    if outside is not None:
+        raise _overwrites(run, f"job output {outside} lies outside of the working directory")
+    original = str(workdir)
+    if original in json.dumps(run.config) or any(original in word for word in run.command):
+        raise _overwrites(run, f"command or configuration name {original}")
+    root = check_out(workdir, source.commit or "", target, patch=source.diff, url=source.url)
+    named = mentions(root, original)
+    if named:
+        raise _overwrites(run, f"{named[0]} names {original}")
+    return Scratch(root=root, original=workdir)
+
+
+@contextlib.contextmanager
+def scratch_place(name: str, keep: Path | None = None) -> Iterator[Path]:
+    """Give a directory that is not there yet, and remove it afterwards unless it is to be kept.
+
+    Args:
+        name: Its name, which is what MLflow calls a workflow outside of a remote.
+        keep: Where it is to be kept.
+
+    Raises:
+        UsageError: It is there.
+    """
+    if keep is not None:
+        if keep.exists():
+            raise UsageError(f"{keep} is there already, expected a directory to make")
+        yield keep.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="repro-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory).resolve() / (name or "repeat")
+
+
+def missing(files: Sequence[str]) -> NotFoundError:
+    """Return the error for files that are not there as they were recorded."""
+    more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+    return NotFoundError(
+        f"{', '.join(files[:_NAMED])}{more}: not there with the bytes that the run read",
+        hint="`repro verify` says what became of them; put them back to repeat the run.",
+    )
+
+
+def _is(path: Path, file: FileRecord) -> bool:
+    seen = observe(path, root=path.parent)
+    return file.digest is not None and seen.digest == file.digest
+
+
+def _overwrites(run: WorkflowRun, why: str) -> UsageError:
+    return UsageError(
+        f"run {run.id[:MIN_PREFIX]} cannot be repeated elsewhere: {why}, and a repeat might "
+        "write there",
+        hint="Name paths relative to the working directory.",
+    )
