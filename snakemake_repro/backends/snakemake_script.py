@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snakemake_repro.backends.files import recorded_path
+from snakemake_repro.backends.files import hash_file, recorded_path
+from snakemake_repro.backends.python_modules import project_modules
 from snakemake_repro.backends.snakemake_run import config_digest
 from snakemake_repro.errors import StorageError
 from snakemake_repro.logic import plain
@@ -35,6 +36,14 @@ class Script:
     def name(self) -> str | None:
         """The file's name."""
         return None if self.path is None else self.path.name
+
+    @property
+    def modules(self) -> dict[str, Digest]:
+        """Digests of what it imports from its project, by path relative to its directory."""
+        if self.path is None or self.path.suffix != ".py" or not self.path.is_file():
+            return {}
+        found = project_modules(self.path, self.path.parent)
+        return {name: hash_file(file)[0] for name, file in found.items()}
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Script:
@@ -79,6 +88,7 @@ def spec_of(snakemake: Any, script: Script, *, root: Path, redact: Redactor) -> 
         kind=kind,
         wildcards={name: str(value) for name, value in snakemake.wildcards.items()},
         code=script.code,
+        modules=script.modules,
         params=tuple(
             [name, redact.json(plain.describe(value))]
             for name, value in snakemake.params._allitems()  # noqa: SLF001 - the one way to pair them

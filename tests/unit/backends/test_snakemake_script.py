@@ -131,3 +131,11 @@ def test_a_plain_script_is_its_file_and_an_interactive_session_is_nothing(tmp_pa
 def test_a_script_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(StorageError, match="cannot read the script /proc/self/mem"):
         Script.of({"__file__": "/proc/self/mem"})
+
+
+def test_modules_beside_the_script_belong_to_its_code(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import helper, json\n")
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    script = Script.of({"__file__": str(tmp_path / "train.py")})
+    spec = spec_of(_snakemake(), script, root=tmp_path, redact=Redactor({}))
+    assert spec.modules == {"helper.py": _digest(b"x = 1\n")}
