@@ -48,6 +48,8 @@ def _grow(tree: Tree, because: Because, *, everything: bool) -> None:
         tree.add(Text(f"and {rest} (--all)", style="dim"))
     for line in _said(because):
         tree.add(line)
+    for change in because.since if everything else because.since[:_FEW_CHANGES]:
+        tree.add(Text("since then: ", style="yellow").append_text(_changes.headline(change)))
     causes = because.causes if everything else because.causes[:_FEW_CHANGES]
     for cause in causes:
         _grow(tree.add(_job(cause)), cause, everything=everything)

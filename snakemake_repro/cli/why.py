@@ -28,7 +28,8 @@ def why(
     Every part of the job key is compared: code, parameters, inputs, packages, image,
     configuration, threads. Where inputs changed that other jobs of the run made, it is said why
     these ran. A job that ran although nothing changed was forced, or its output was gone:
-    Snakemake's own reason is shown, too.
+    Snakemake's own reason is shown, too. Inputs and outputs that are not on disk as they were then
+    are named as well: for them it would run again.
     """
     from snakemake_repro.cli import _terminal
     from snakemake_repro.operations import access, why

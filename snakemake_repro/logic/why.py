@@ -28,6 +28,7 @@ class Because:
         said: Snakemake's own words.
         changes: What determines its result and is not what it was before.
         outputs: What came out other than before.
+        since: Inputs and outputs that are not on disk as they were, of the job asked for.
         causes: Why the jobs of the same run ran that made inputs which changed; each job is told
             once.
     """
@@ -43,4 +44,5 @@ class Because:
     said: str | None = None
     changes: tuple[Change, ...] = ()
     outputs: tuple[FileChange, ...] = ()
+    since: tuple[Change, ...] = ()
     causes: tuple[Because, ...] = ()

@@ -15,7 +15,7 @@ from snakemake_repro.logic.lineage import MAX_DEPTH, FileNode, downstream, upstr
 from snakemake_repro.operations.access import Found, find_files
 from snakemake_repro.records import Digest, FileKind
 
-_QUICKLY_HASHED = 256 * 1024 * 1024
+QUICKLY_HASHED = 256 * 1024 * 1024
 """Bytes that are hashed without being asked to: a fraction of a second."""
 
 
@@ -102,7 +102,7 @@ def _present(path: Path) -> tuple[bool, Digest | None]:
         found = path.stat()
     except OSError:
         return False, None
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _QUICKLY_HASHED:
+    if not stat.S_ISREG(found.st_mode) or found.st_size > QUICKLY_HASHED:
         return True, None
     try:
         record = observe(path, root=path.parent)

@@ -15,6 +15,7 @@ from snakemake_repro.logic.lineage import MAX_DEPTH, Sighting, maker
 from snakemake_repro.logic.outcomes import JobOutcome, Result, label, outcomes
 from snakemake_repro.logic.why import Because, Before
 from snakemake_repro.operations.access import find_files, find_run
+from snakemake_repro.operations.since import changed_since
 from snakemake_repro.records import MIN_PREFIX, Digest, JobRecord, Origin
 
 _NAMED = 8
@@ -36,10 +37,15 @@ def why(index: Index, name: str, workdir: Path, run: str | None = None) -> tuple
         RecordError: A record that it takes cannot be read.
     """
     explained = _Explained(index)
+
+    def told(because: Because) -> Because:
+        record = explained.record(because.run_id, because.job_id)
+        return dataclasses.replace(because, since=changed_since(record, workdir))
+
     if run is None:
         made = _maker_of(index, name, workdir)
         if made is not None:
-            return (explained.attempt(made.step.run_id, made.step.id),)
+            return (told(explained.attempt(made.step.run_id, made.step.id)),)
     run_id = find_run(index, run or "latest", workdir)
     history = explained.history(run_id)
     asked = [job for job in outcomes(history) if _is(job, name)]
@@ -49,7 +55,7 @@ def why(index: Index, name: str, workdir: Path, run: str | None = None) -> tuple
             hint=f"Name a file, a rule with or without its wildcards, or the id of an attempt; "
             f"rules of that run: {_rules(history)}.",
         )
-    return tuple(explained.job(job, run_id) for job in asked)
+    return tuple(told(explained.job(job, run_id)) for job in asked)
 
 
 def _maker_of(index: Index, name: str, workdir: Path) -> Sighting | None:
@@ -89,6 +95,11 @@ class _Explained:
             self._jobs[run_id] = {job.record.id: job for job in history.jobs}
         return self._histories[run_id]
 
+    def record(self, run_id: str, job_id: str) -> JobRecord:
+        """Return an attempt."""
+        self.history(run_id)
+        return self._jobs[run_id][job_id].record
+
     def job(self, job: JobOutcome, run_id: str) -> Because:
         """Explain a job of a run; of results that were up to date, the job that made them."""
         if job.result is Result.REUSED:
@@ -118,10 +129,9 @@ class _Explained:
         earlier = self._before(record)
         if earlier is None:
             return because
-        self.history(earlier.step.run_id)
         old = Side(
-            record=self._jobs[earlier.step.run_id][earlier.step.id].record,
-            history=self._histories[earlier.step.run_id],
+            record=self.record(earlier.step.run_id, earlier.step.id),
+            history=self.history(earlier.step.run_id),
         )
         found = changes(old, Side(record=record, history=history))
         return dataclasses.replace(

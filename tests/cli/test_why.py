@@ -105,3 +105,18 @@ def test_nothing_of_that_name_lists_the_rules(repro: Repro, tmp_path: Path) -> N
     result = repro("why", "other")
     assert result.exit_code == 2
     assert "rules of that run: draw, fit, plot, still" in " ".join(result.stderr.split())
+
+
+def test_what_is_no_longer_as_it_was_is_told(repro: Repro, tmp_path: Path) -> None:
+    _twice(tmp_path)
+    assert "since then" not in repro("why", "c").stdout
+    (tmp_path / "b").write_text("meddled")
+    (tmp_path / "c").unlink()
+    text = repro("why", "c").stdout
+    assert "since then: input b: " in text
+    assert "since then: output files c: " in text
+    assert text.count("since then") == 2
+    data = json.loads(repro("why", "c", "--json").stdout)["why"][0]["since"]
+    assert [(change["name"], change["new"] is None) for change in data] == [
+        ("b", False), ("c", True),
+    ]  # fmt: skip
