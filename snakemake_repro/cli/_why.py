@@ -38,6 +38,9 @@ def _job(because: Because) -> Text:
 
 
 def _grow(tree: Tree, because: Because, *, everything: bool) -> None:
+    if because.roots != because.changes:
+        for root in because.roots if everything else because.roots[:_FEW_CHANGES]:
+            tree.add(Text("because of ", style="bold").append_text(_changes.headline(root)))
     shown = because.changes if everything else because.changes[:_FEW_CHANGES]
     for change in shown:
         branch = tree.add(_changes.headline(change))

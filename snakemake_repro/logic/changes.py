@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 
-from snakemake_repro.logic.canonical import canonical_json, job_key
+from snakemake_repro.logic.canonical import canonical_json, digest_of, job_key
 from snakemake_repro.logic.change import Change, ChangeKind, FileChange
 from snakemake_repro.logic.environment_changes import environment_changes
 from snakemake_repro.logic.history import RunHistory
@@ -100,6 +100,11 @@ def files_that_differ(
         for path in dict.fromkeys((*after, *before))
         if before.get(path) != after.get(path)
     )
+
+
+def identity(change: Change) -> Digest:
+    """Return what is the same for the same change of several jobs."""
+    return digest_of("Change/1", [change.kind.value, change.name, change.old, change.new])
 
 
 def _moves_command(change: Change) -> bool:

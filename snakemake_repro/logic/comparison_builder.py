@@ -6,9 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.change import Change, ChangeKind, FileChange
-from snakemake_repro.logic.changes import Side, changes, files_that_differ, unexplained
+from snakemake_repro.logic.changes import Side, changes, files_that_differ, identity, unexplained
 from snakemake_repro.logic.comparison import (
     Comparison,
     Finding,
@@ -179,20 +178,14 @@ def _findings(differences: Sequence[_Difference]) -> Iterator[Finding]:
     having: dict[Digest, list[tuple[Change, _Difference]]] = {}
     for difference in differences:
         for change in difference.own:
-            having.setdefault(_identity(change), []).append((change, difference))
+            having.setdefault(identity(change), []).append((change, difference))
     for found in having.values():
         yield Finding(
             change=found[0][0],
             jobs=tuple(difference.job for _, difference in found),
             outputs=tuple(file for _, difference in found for file in difference.outputs),
-            beside=tuple(
-                {_identity(one): one for _, item in found for one in item.beside}.values()
-            ),
+            beside=tuple({identity(one): one for _, item in found for one in item.beside}.values()),
         )
-
-
-def _identity(change: Change) -> Digest:
-    return digest_of("Change/1", [change.kind.value, change.name, change.old, change.new])
 
 
 def _following(differences: Sequence[_Difference]) -> Iterator[Following]:

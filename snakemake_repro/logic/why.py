@@ -28,9 +28,10 @@ class Because:
         said: Snakemake's own words.
         changes: What determines its result and is not what it was before.
         outputs: What came out other than before.
+        roots: What made it run in the end, of the job asked for: its own changes and those of
+            the jobs above it, without inputs that these made.
         since: Inputs and outputs that are not on disk as they were, of the job asked for.
-        causes: Why the jobs of the same run ran that made inputs which changed; each job is told
-            once.
+        causes: Why the jobs ran that made inputs which changed; each job is told once.
     """
 
     job: str
@@ -44,5 +45,6 @@ class Because:
     said: str | None = None
     changes: tuple[Change, ...] = ()
     outputs: tuple[FileChange, ...] = ()
+    roots: tuple[Change, ...] = ()
     since: tuple[Change, ...] = ()
     causes: tuple[Because, ...] = ()

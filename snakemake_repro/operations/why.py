@@ -9,7 +9,7 @@ from pathlib import Path
 from snakemake_repro.backends.index import Index
 from snakemake_repro.errors import NotFoundError
 from snakemake_repro.logic.change import Change, ChangeKind
-from snakemake_repro.logic.changes import Side, changes, files_that_differ
+from snakemake_repro.logic.changes import Side, changes, files_that_differ, identity
 from snakemake_repro.logic.history import JobHistory, RunHistory
 from snakemake_repro.logic.lineage import MAX_DEPTH, Sighting, maker
 from snakemake_repro.logic.outcomes import JobOutcome, Result, label, outcomes
@@ -40,7 +40,11 @@ def why(index: Index, name: str, workdir: Path, run: str | None = None) -> tuple
 
     def told(because: Because) -> Because:
         record = explained.record(because.run_id, because.job_id)
-        return dataclasses.replace(because, since=changed_since(record, workdir))
+        return dataclasses.replace(
+            because,
+            roots=explained.roots(because.job_id),
+            since=changed_since(record, workdir),
+        )
 
     if run is None:
         made = _maker_of(index, name, workdir)
@@ -87,6 +91,7 @@ class _Explained:
         self._histories: dict[str, RunHistory] = {}
         self._jobs: dict[str, dict[str, JobHistory]] = {}
         self._told: set[str] = set()
+        self._roots: dict[str, dict[Digest, Change]] = {}
 
     def history(self, run_id: str) -> RunHistory:
         """Return a run."""
@@ -99,6 +104,10 @@ class _Explained:
         """Return an attempt."""
         self.history(run_id)
         return self._jobs[run_id][job_id].record
+
+    def roots(self, job_id: str) -> tuple[Change, ...]:
+        """Return what made an attempt run in the end, after it was explained."""
+        return tuple(self._roots.get(job_id, {}).values())
 
     def job(self, job: JobOutcome, run_id: str) -> Because:
         """Explain a job of a run; of results that were up to date, the job that made them."""
@@ -117,6 +126,7 @@ class _Explained:
         job = self._jobs[run_id][job_id]
         record = job.record
         self._told.add(job_id)
+        self._roots[job_id] = {}
         because = Because(
             job=label(job),
             rule=record.spec.rule,
@@ -143,7 +153,7 @@ class _Explained:
             ),
             changes=found,
             outputs=files_that_differ(old.record.outputs, record.outputs),
-            causes=tuple(self._causes(found, run_id, depth)),
+            causes=tuple(self._causes(record, earlier, found, depth)),
         )
 
     def _before(self, record: JobRecord) -> Sighting | None:
@@ -157,19 +167,30 @@ class _Explained:
                     return seen
         return None
 
-    def _causes(self, found: Sequence[Change], run_id: str, depth: int) -> Iterator[Because]:
-        """Yield why the makers of inputs ran that changed."""
-        if depth >= MAX_DEPTH:
-            return
+    def _causes(
+        self, record: JobRecord, earlier: Sighting, found: Sequence[Change], depth: int
+    ) -> Iterator[Because]:
+        """Yield why the makers of inputs ran that changed; gather what lies at the root."""
+        roots = self._roots[record.id]
         for change in found:
-            digest = _digest(change)
-            if digest is None or change.name is None:
+            made = self._made_since(change, record, earlier)
+            if made is None:
+                roots[identity(change)] = change
                 continue
-            made = maker(self._index.makers(change.name), digest)
-            if made is None or made.step.run_id != run_id or made.step.id in self._told:
-                continue
-            if made.step.origin is not Origin.REUSED:
-                yield self.attempt(run_id, made.step.id, depth + 1)
+            step = made.step
+            if step.id not in self._told and depth < MAX_DEPTH:
+                yield self.attempt(step.run_id, step.id, depth + 1)
+            roots.update(self._roots.get(step.id, {}))
+
+    def _made_since(self, change: Change, record: JobRecord, earlier: Sighting) -> Sighting | None:
+        """Return who made an input that changed, if that was after the earlier attempt."""
+        digest = _digest(change)
+        if digest is None or change.name is None:
+            return None
+        made = maker(self._index.makers(change.name), digest, record.started)
+        if made is None or made.step.origin is Origin.REUSED or made.step.id == record.id:
+            return None
+        return made if made.step.at > earlier.step.at else None
 
 
 def _digest(change: Change) -> Digest | None:

@@ -34,6 +34,7 @@ def test_a_file_leads_to_what_changed_above_it(repro: Repro, tmp_path: Path) -> 
     assert result.exit_code == 0
     text = result.stdout
     assert text.startswith(f"plot  ran in run {new[:8]}, ")
+    assert "because of parameter seed: 1 -> 2" in text
     assert "input b: " in text
     assert "fit m=svm  ran in run" in text
     assert "parameter seed: 1 -> 2" in text
@@ -41,6 +42,7 @@ def test_a_file_leads_to_what_changed_above_it(repro: Repro, tmp_path: Path) -> 
     data = json.loads(repro("why", "c", "--json").stdout)
     [because] = data["why"]
     assert because["outputs"] == []
+    assert [root["name"] for root in because["roots"]] == ["seed"]
     [fit] = because["causes"]
     [draw] = fit["causes"]
     assert draw["changes"] == [
@@ -120,3 +122,29 @@ def test_what_is_no_longer_as_it_was_is_told(repro: Repro, tmp_path: Path) -> No
     assert [(change["name"], change["new"] is None) for change in data] == [
         ("b", False), ("c", True),
     ]  # fmt: skip
+
+
+def test_a_cause_in_a_run_between_is_found(repro: Repro, tmp_path: Path) -> None:
+    for minutes, seed, whole in ((0, 1, True), (60, 2, False)):
+        run = Recording(tmp_path, minutes=minutes)
+        run.job("draw", writes={"a": f"a{seed}"}, params=[("seed", seed)])
+        if whole:
+            run.job("fit", reads=["a"], writes={"b": f"b{seed}"})
+        run.end("succeeded" if whole else "failed")
+    last = Recording(tmp_path, minutes=120)
+    last.job("draw", writes={"a": None}, origin=Origin.REUSED, environment=None)
+    last.job("fit", reads=["a"], writes={"b": "b2"})
+    last.end()
+    assert "because of parameter seed: 1 -> 2" in repro("why", "b").stdout
+
+
+def test_every_job_of_a_rule_has_its_roots(repro: Repro, tmp_path: Path) -> None:
+    for minutes in (0, 60):
+        run = Recording(tmp_path, minutes=minutes)
+        run.job("draw", writes={"a": f"a{minutes}"}, params=[("seed", minutes)])
+        for number in "12":
+            run.job("fit", wildcards={"n": number}, reads=["a"], writes={f"b{number}": "b"})
+        run.end()
+    reasons = json.loads(repro("why", "fit", "--json").stdout)["why"]
+    assert [[root["name"] for root in because["roots"]] for because in reasons] == [["seed"]] * 2
+    assert [len(because["causes"]) for because in reasons] == [1, 0], "each job is told once"
