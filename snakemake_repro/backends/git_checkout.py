@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def check_out(
     return target / (place or ".")
 
 
-def mentions(workdir: Path, text: str) -> tuple[str, ...]:
-    """Return the files of a checkout in which a text stands.
+def files_with(workdir: Path, text: str) -> tuple[Path, ...]:
+    """Return the files below a directory of a checkout in which a text stands.
 
     Raises:
         StorageError: Git failed to look.
@@ -76,8 +77,8 @@ def mentions(workdir: Path, text: str) -> tuple[str, ...]:
     from git import Git
 
     status, output, error = Runner(Git, workdir).run(
-        "grep", "--files-with-matches", "--fixed-strings", "-z", "-e", text
+        "grep", "--untracked", "--files-with-matches", "--fixed-strings", "-z", "-e", text
     )
     if status > 1:
         raise StorageError(f"cannot search {workdir}: {error}")
-    return tuple(name for name in output.decode("utf-8", "surrogateescape").split("\0") if name)
+    return tuple(workdir / os.fsdecode(name) for name in output.split(b"\0") if name)

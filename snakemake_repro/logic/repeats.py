@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -89,6 +90,11 @@ def leads_out(made: Iterable[Made]) -> str | None:
     """Return an output outside of the working directory, if any: a repeat would overwrite it."""
     paths = (file.path for item in made for file in item.record.spec.outputs)
     return next((path for path in paths if path.startswith(("/", "../"))), None)
+
+
+def names_directory(text: str, directory: str) -> bool:
+    """Tell whether a text names a directory, or something below it, by its absolute path."""
+    return bool(re.search(rf"(?<![\w./-]){re.escape(directory)}(?![\w.-])", text))
 
 
 def _refused(run: WorkflowRun, why: str) -> UsageError:

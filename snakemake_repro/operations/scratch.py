@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.files import observe
-from snakemake_repro.backends.git_checkout import check_out, mentions
+from snakemake_repro.backends.git_checkout import check_out, files_with
 from snakemake_repro.errors import NotFoundError, StorageError, UsageError
 from snakemake_repro.logic.made import Made
-from snakemake_repro.logic.repeats import leads_out, source_of
+from snakemake_repro.logic.repeats import leads_out, names_directory, source_of
 from snakemake_repro.records import MIN_PREFIX, FileKind, FileRecord, WorkflowRun
 
 _NAMED = 3
@@ -79,12 +79,13 @@ def make_scratch(run: WorkflowRun, made: Sequence[Made], workdir: Path, target: 
     if outside is not None:
         raise _overwrites(run, f"job output {outside} lies outside of the working directory")
     original = str(workdir)
-    if original in json.dumps(run.config) or any(original in word for word in run.command):
+    config = json.dumps(run.config, ensure_ascii=False)
+    if any(names_directory(text, original) for text in (config, *run.command)):
         raise _overwrites(run, f"command or configuration name {original}")
     root = check_out(workdir, source.commit or "", target, patch=source.diff, url=source.url)
-    named = mentions(root, original)
-    if named:
-        raise _overwrites(run, f"{named[0]} names {original}")
+    for path in files_with(root, original):
+        if names_directory(path.read_text(encoding="utf-8", errors="replace"), original):
+            raise _overwrites(run, f"{path.relative_to(root)} names {original}")
     return Scratch(root=root, original=workdir)
 
 

@@ -112,8 +112,13 @@ def test_a_run_that_cannot_be_repeated_says_why(study: Workspace) -> None:
     (study.root / "data/in.txt").write_text("other\n")
     done = _repro(study, "rerun", status=2)
     assert "data/in.txt: not there with the bytes that the run read" in done.stderr
-    study.write("config.yaml", f"n: 1\nplace: {study.root}/out\n")
+    study.write("data/in.txt", "in\n")
+    study.write("scripts/end.py", f"{SCRIPT}# writes to {study.root}/out, some day\n")
     study.ok()
+    done = _repro(study, "rerun", status=2)
+    assert f"scripts/end.py names {study.root}" in done.stderr
+    study.write("config.yaml", f"n: 1\nplace: {study.root}/out\n")
+    study.ok("--forceall")
     done = _repro(study, "rerun", status=2)
     assert f"command or configuration name {study.root}" in done.stderr
 

@@ -10,7 +10,14 @@ from recordings import CLEAN, PINNED, Recording
 
 from snakemake_repro.backends.index import open_index
 from snakemake_repro.errors import UsageError
-from snakemake_repro.logic.repeats import arguments_of, leads_out, needed, source_of, untargeted
+from snakemake_repro.logic.repeats import (
+    arguments_of,
+    leads_out,
+    names_directory,
+    needed,
+    source_of,
+    untargeted,
+)
 from snakemake_repro.operations.compare import compared
 from snakemake_repro.records import Digest, FileRecord, GitState, Source, WorkflowRun
 
@@ -84,6 +91,21 @@ def test_a_run_needs_what_no_job_made_and_its_locks(tmp_path: Path) -> None:
     found = compared(open_index(tmp_path), run.id)
     assert [file.path for file in needed(found.history, found.made)] == ["in", lock.path]
     assert leads_out(found.made) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("open('/data/lab/out.txt')", True),
+        ('{"out": "/data/lab"}', True),
+        ("--config out=/data/lab/x", True),
+        ("/data/labels/x", False),
+        ("/old/data/lab", False),
+        ("/data/lab.old/x", False),
+    ],
+)
+def test_a_directory_is_told_from_others_that_begin_so(text: str, *, names: bool) -> None:
+    assert names_directory(text, "/data/lab") is names
 
 
 def test_an_output_elsewhere_leads_out(tmp_path: Path) -> None:
