@@ -334,5 +334,6 @@ def _debts(summary: RunSummary) -> Iterator[RenderableType]:
 def _retold(summary: RunSummary) -> Iterator[RenderableType]:
     yield _terminal.heading("Methods", "to paste into a paper")
     yield _terminal.indented(_terminal.plain(methods(summary)))
-    yield _terminal.heading("Run it again")
+    again = f"repro rerun {_text.short(summary.run_id)}, or by hand"
+    yield _terminal.heading("Run it again", again)
     yield _terminal.indented(Text(_text.inert(rerun_line(summary)), overflow="fold"))
