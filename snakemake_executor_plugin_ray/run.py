@@ -18,8 +18,9 @@ from snakemake_executor_plugin_ray.beginning import Beginning
 from snakemake_executor_plugin_ray.checks import check
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
-from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.node import connect
 from snakemake_repro.backends.environments.imagelock import image_lock_path
+from snakemake_repro.backends.environments.store import default_root
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.follower import Follower
 from snakemake_repro.backends.gateway import Gateway
@@ -45,6 +46,7 @@ from snakemake_repro.backends.snakemake_shipping import (
 from snakemake_repro.backends.snakemake_trigger import forget_locks
 from snakemake_repro.backends.snakemake_values import argv_of, members_of
 from snakemake_repro.backends.staging import discard
+from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.inert import inert
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
@@ -418,8 +420,9 @@ class Run:
         path = Path(self._workflow.main_snakefile)
         return path if path.is_file() else self._workdir / "Snakefile"
 
-    def _engine(self) -> Engine:
-        return Engine(self._settings.container_engine)
+    def _engine(self) -> ContainerEngine:
+        store = self._settings.environment_store or default_root()
+        return connect(self._settings.container_engine, store)
 
     def _planned(self) -> list[Any]:
         return list(self._workflow.dag.needrun_jobs())

@@ -8,7 +8,7 @@ from typing import Optional
 
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-CONTAINER_ENGINES = ("docker", "podman")
+CONTAINER_ENGINES = ("docker", "podman", "apptainer")
 CONTAINER_NETWORKS = ("host", "none")
 ENVIRONMENTS = ("auto", "container", "conda", "host")
 HERMETIC = ("off", "enforce", "report")
@@ -74,8 +74,8 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
         default="docker",
         metadata={
             "help": "The engine of the nodes that runs rules with container:, 'docker' or "
-            "'podman'. It is found as DOCKER_HOST or CONTAINER_HOST say, or where it usually "
-            "listens.",
+            "'podman', found as DOCKER_HOST or CONTAINER_HOST say, or where it usually listens; "
+            "or 'apptainer', the program of that name or singularity (not tested yet).",
             "choices": CONTAINER_ENGINES,
             "env_var": False,
             "required": False,

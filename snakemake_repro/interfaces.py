@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from snakemake_repro.logic.containers import ContainerJob, Facts, Ran
 from snakemake_repro.logic.history import RunHistory
-from snakemake_repro.records import EnvironmentRecord, EnvironmentSpec
+from snakemake_repro.logic.images import ImageName
+from snakemake_repro.records import Digest, EnvironmentRecord, EnvironmentSpec
 
 
 class Clock(Protocol):
@@ -64,6 +66,55 @@ class Environments(Protocol):
         Raises:
             EnvironmentBuildError: It cannot be built from its lock.
         """
+        ...
+
+
+class ContainerEngine(Protocol):
+    """Runs containers on this node."""
+
+    @property
+    def facts(self) -> Facts:
+        """What it says of itself."""
+        ...
+
+    def resolve(self, image: ImageName) -> Mapping[str, Digest]:
+        """Return the digest that a tag means now, platform by platform, without pulling.
+
+        Raises:
+            EnvironmentSpecError: The registry does not have it, refuses, or does not answer.
+        """
+        ...
+
+    def image_id(self, reference: str) -> str | None:
+        """Return what it calls an image that it has, else ``None``."""
+        ...
+
+    def pull(self, reference: str) -> None:
+        """Fetch an image by its digest.
+
+        Raises:
+            EnvironmentBuildError: It cannot be had.
+        """
+        ...
+
+    def run(self, job: ContainerJob) -> Ran:
+        """Run a job to its end; it ends with this process, too.
+
+        Raises:
+            EnvironmentBuildError: The container cannot be started.
+        """
+        ...
+
+    def sweep(self) -> None:
+        """Remove what jobs left whose processes are gone; to be called when none runs here.
+
+        Raises:
+            EnvironmentBuildError: It does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what is kept between jobs."""
         ...
 
 

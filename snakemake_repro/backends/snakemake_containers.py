@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.logic.plain import NotPlainError
 from snakemake_repro.logic.resources import gpus_of, memory_of
 from snakemake_repro.records import EnvironmentKind
 from snakemake_repro.records.tasks import ContainerRequest
@@ -62,6 +63,18 @@ def container_request(
         gpus=gpus_of(resources),
         sources=tuple(dict.fromkeys(map(os.path.realpath, _sources(job, workflow)))),
         network=wants_network(job, default=network),
+    )
+
+
+def not_forked(job: Any, why: Exception) -> EnvironmentSpecError:
+    """Return the refusal of a job in a container of Apptainer that takes the fork tier."""
+    rules = sorted({member.rule.name for member in (job if job.is_group() else [job])})
+    reason = f"a value of type {why}" if isinstance(why, NotPlainError) else why
+    return EnvironmentSpecError(
+        f"rule {', '.join(rules)} cannot run in a container of Apptainer: it takes the fork tier "
+        f"({reason}), where this version starts containers of Docker and Podman only",
+        hint="--ray-container-engine chooses another engine, `--ray-environments host` runs "
+        "without containers.",
     )
 
 

@@ -15,7 +15,7 @@ from snakemake_repro.errors import IsolationError
 from snakemake_repro.logic.relocation import mentions
 from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
-from snakemake_repro.records.tasks import Benchmark, Command, IsolationRequest
+from snakemake_repro.records.tasks import APPTAINER, Benchmark, Command, IsolationRequest
 
 TESTED_VERSIONS = ("9.27",)
 """Minor versions of Snakemake whose job internals the direct tier was tested with."""
@@ -32,6 +32,14 @@ RESOURCE = "hermetic"
 
 class IndirectError(Exception):
     """The direct tier cannot run this job exactly; the message says why."""
+
+
+class UndecidedError(IndirectError):
+    """It cannot with what is known of a value; when the job's inputs are there, that may change."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("a value that is known on the node only")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +64,7 @@ class Hermetic:
         return IsolationMode.ENFORCE if self.default == "off" else IsolationMode(self.default)
 
     def request(
-        self, job: Any, workflow: Any, *, fork_only: bool, contained: Callable[[Any], bool]
+        self, job: Any, workflow: Any, *, fork_only: bool, engine: Callable[[Any], str | None]
     ) -> IsolationRequest | None:
         """Return what a node needs to know to close a job off, ``None`` if it is not to.
 
@@ -64,7 +72,7 @@ class Hermetic:
             job: Snakemake's; maybe a group.
             workflow: Likewise.
             fork_only: It takes the fork tier in any case.
-            contained: Tells whether a job runs in a container.
+            engine: Gives who runs a job's container; ``None`` where it has none.
 
         Raises:
             IsolationError: It is to be, and cannot; or it is to have no network, and nothing here
@@ -73,11 +81,14 @@ class Hermetic:
         members = members_of(job)
         wanted = next(filter(None, map(self.mode, members)), None)
         if wanted is not IsolationMode.ENFORCE:
-            _refuse_network(member for member in members if not contained(member))
+            _refuse_network(member for member in members if engine(member) is None)
         if wanted is None:
             return None
-        if wanted is IsolationMode.REPORT and any(map(contained, members)):
+        engines = set(map(engine, members)) - {None}
+        if engines and wanted is IsolationMode.REPORT:
             raise not_hermetic(job, "`report` watches what jobs do, and it runs in a container")
+        if APPTAINER in engines:
+            raise not_hermetic(job, "Apptainer runs its container")
         try:
             require_direct(job, workflow, fork_only=fork_only)
         except IndirectError as exc:
@@ -114,7 +125,7 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
     rule = None if job.is_group() else job.rule
     reasons = {
         "--ray-tier fork": fork_only,
-        "a group": rule is None,
+        "a group": rule is None or job.group is not None,
         "an untested version of Snakemake": not tested(),
     }
     if rule is not None:
@@ -130,11 +141,12 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
             "updated output": any(flags_of(f) & {"update", "pipe", "service"} for f in job.output),
             "pipe input": any(job.is_pipe_or_service_input(f) for f in job.input),
             "a Snakefile that is not a local file": not rule.basedir.is_local,
-            "a value that is known on the node only": TBD in repr(list(job.params)),
         }
     for reason, applies in reasons.items():
         if applies:
             raise IndirectError(reason)
+    if TBD in repr(list(job.params)):
+        raise UndecidedError
 
 
 def require_portable(job: Any, command: Command, workdir: Path) -> None:

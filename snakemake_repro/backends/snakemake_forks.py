@@ -244,6 +244,21 @@ def check_seams() -> None:
         )
 
 
+def check_forkable(job: Any) -> None:
+    """Make sure that a fork can run a job's commands in an environment, if it comes to one.
+
+    Raises:
+        EnvironmentSpecError: It cannot.
+    """
+    check_seams()
+    if job.is_cwl:
+        raise EnvironmentSpecError(
+            f"rule {job.rule.name} asks for an environment and for `cwl:`, whose tools are "
+            "started by cwltool, which brings containers of its own",
+            hint="Leave `container:` and `conda:` away there, or use `--ray-environments host`.",
+        )
+
+
 def _parameters() -> Sequence[str]:
     import snakemake.executors.local
 

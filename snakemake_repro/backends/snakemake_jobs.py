@@ -17,21 +17,22 @@ from urllib.parse import quote as quote_path
 
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.snakemake_code import CodeReader
-from snakemake_repro.backends.snakemake_containers import container_request
+from snakemake_repro.backends.snakemake_containers import container_request, not_forked
 from snakemake_repro.backends.snakemake_direct import (
     TBD,
     Hermetic,
     IndirectError,
+    UndecidedError,
     benchmark_of,
-    format_roots,
     not_hermetic,
     require_direct,
     require_portable,
 )
 from snakemake_repro.backends.snakemake_environments import HOST, RuleEnvironments
-from snakemake_repro.backends.snakemake_forks import check_seams
+from snakemake_repro.backends.snakemake_forks import check_forkable
 from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.backends.snakemake_resources import defaulted_resources, tmpdir_of
+from snakemake_repro.backends.snakemake_shell import shell_command
 from snakemake_repro.backends.snakemake_values import (
     builtin,
     flags_of,
@@ -40,8 +41,7 @@ from snakemake_repro.backends.snakemake_values import (
     named,
     scalar,
 )
-from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic import plain, shelltext
+from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor
 from snakemake_repro.logic.resources import disk_of, gpus_of, limit_of
 from snakemake_repro.records import (
@@ -56,6 +56,7 @@ from snakemake_repro.records import (
     Tier,
 )
 from snakemake_repro.records.tasks import (
+    APPTAINER,
     ENGINES,
     Command,
     ContainerRequest,
@@ -66,9 +67,6 @@ from snakemake_repro.records.tasks import (
 
 LOG_ROOT = ".snakemake/ray"
 
-_FIELDS = frozenset(
-    ("input", "output", "params", "wildcards", "threads", "resources", "log", "rule", "jobid")
-)
 _FLAGS = (
     "temp",
     "protected",
@@ -199,7 +197,7 @@ class Translator:
         """
         settings = self._settings
         return settings.hermetic.request(
-            job, self._workflow, fork_only=settings.fork_only, contained=self._contained
+            job, self._workflow, fork_only=settings.fork_only, engine=self._engine
         )
 
     def check_environment(self, job: Any) -> EnvironmentKind:
@@ -210,14 +208,9 @@ class Translator:
         """
         kind = self._environments.of(job).kind
         if kind is not EnvironmentKind.HOST:
-            check_seams()  # whatever makes it take the fork tier
-            if job.is_cwl:
-                raise EnvironmentSpecError(
-                    f"rule {job.rule.name} asks for an environment and for `cwl:`, whose tools are "
-                    "started by cwltool, which brings containers of its own",
-                    hint="Leave `container:` and `conda:` away there, or use "
-                    "`--ray-environments host`.",
-                )
+            check_forkable(job)  # whatever makes it take the fork tier
+        if self._engine(job) == APPTAINER:
+            self._check_direct(job)
         return kind
 
     def environment_files(self, job: Any) -> Iterator[Path]:
@@ -234,8 +227,10 @@ class Translator:
 
     # -- what to run ------------------------------------------------------------------------
 
-    def _contained(self, job: Any) -> bool:
-        return self._environments.of(job).kind is EnvironmentKind.CONTAINER
+    def _engine(self, job: Any) -> str | None:
+        """Return who runs a job's container, ``None`` where it has none."""
+        contained = self._environments.of(job).kind is EnvironmentKind.CONTAINER
+        return self._settings.engine if contained else None
 
     def _container(self, job: Any, environment: EnvironmentSpec) -> ContainerRequest | None:
         if environment.kind is not EnvironmentKind.CONTAINER:
@@ -251,12 +246,21 @@ class Translator:
     def _command(self, job: Any) -> tuple[Command, Tier]:
         try:
             command = self._direct(job)
-        except (IndirectError, plain.NotPlainError):
+        except (IndirectError, plain.NotPlainError) as exc:
+            if APPTAINER in map(self._engine, members_of(job)):
+                raise not_forked(job, exc) from exc
             return self._fork(job), Tier.FORK
-        if command.executable and self._contained(job):
+        if command.executable and self._engine(job) is not None:
             # the path is the driver's; the image has its own
             command = dataclasses.replace(command, executable=Path(command.executable).name)
         return command, Tier.DIRECT
+
+    def _check_direct(self, job: Any) -> None:
+        try:
+            self._direct(job)
+        except (IndirectError, plain.NotPlainError) as exc:
+            if not isinstance(exc, UndecidedError):  # which is asked again when the job is sent
+                raise not_forked(job, exc) from exc
 
     def _fork(self, job: Any) -> Command:
         argv = list(self._argv(job))
@@ -269,7 +273,7 @@ class Translator:
         require_direct(job, self._workflow, fork_only=self._settings.fork_only)
         tmpdir, wanted = tmpdir_of(job)
         if job.is_shell:
-            made = self._shell(job, tmpdir=tmpdir, wanted=wanted)
+            made = shell_command(job, self._workflow, tmpdir=tmpdir, wanted=wanted)
         else:
             made = Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
         if (benchmark := benchmark_of(job, self._workflow)) is not None:
@@ -277,57 +281,6 @@ class Translator:
         if self._settings.apart:
             require_portable(job, made, self._settings.workdir)
         return made
-
-    def _shell(self, job: Any, *, tmpdir: str | None, wanted: bool) -> Command:
-        from snakemake.shell import shell
-        from snakemake.utils import format as format_command
-
-        template = job.rule.shellcmd
-        available = job.rule.run_func.__globals__
-        values = self._shell_values(job)
-        extra = {}
-        for field in format_roots(template):
-            if field not in values:
-                if field not in available:
-                    raise IndirectError(f"the command formats {field!r}")
-                extra[field] = available[field]
-        text = format_command(template, quote_func=shelltext.quote, **{**values, **extra})
-        if TBD in text:
-            raise IndirectError("a value that is known on the node only")
-        executable = job.resources.get("shell_exec") or shell.get_executable()
-        if executable is None:
-            raise IndirectError("no shell")
-        shell._check_executable(executable)  # noqa: SLF001 - the checks of shell() itself
-        prefix = shell._get_process_prefix(executable)  # noqa: SLF001
-        suffix = shell._process_suffix  # noqa: SLF001
-        text = f"{prefix} {text} {suffix}".strip()
-        if modules_of(job, self._workflow):
-            text = job.rule.env_modules.shellcmd(text)
-        return Command(
-            kind="shell",
-            text=text,
-            executable=str(executable),
-            tmpdir=tmpdir,
-            tmpdir_wanted=wanted,
-        )
-
-    def _shell_values(self, job: Any) -> dict[str, Any]:
-        resources = job.resources._clone()  # noqa: SLF001 - Namedlist's way to copy
-        if "tmpdir" in resources.keys():  # noqa: SIM118 - a Namedlist is a list
-            resources.tmpdir = shelltext.TMPDIR_TOKEN
-        values = {
-            "input": job.input._plainstrings(),  # noqa: SLF001
-            "output": job.output._plainstrings(),  # noqa: SLF001
-            "params": job.params,
-            "wildcards": job.wildcards,
-            "threads": job.threads,
-            "resources": resources,
-            "log": job.log._plainstrings(),  # noqa: SLF001
-            "rule": job.rule.name,
-            "jobid": job.jobid,
-        }
-        assert values.keys() == _FIELDS
-        return values
 
     def _call(self, job: Any) -> dict[str, Json]:
         from snakemake.shell import shell

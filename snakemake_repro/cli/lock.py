@@ -9,7 +9,7 @@ import click
 from snakemake_repro.cli import _command
 
 _EVERYTHING = "*"
-_ENGINES = ("docker", "podman")
+_ENGINES = ("docker", "podman", "apptainer")
 """As the records know them, which are not imported to show help."""
 
 _SUFFIXES = (".yaml", ".yml")

@@ -38,9 +38,11 @@ _SUPERVISOR = f"""\
 exec 3<&0 </dev/null >>"$1" 2>>"$6"
 command -v "$3" >/dev/null || {{ echo "the image has no shell '$3'"; exit 127; }}
 {{ read -r _; kill -9 -1; }} <&3 3<&- >/dev/null 2>&1 &
+watcher=$!
 umask "$5"
 "$3" -c "$4" 3<&-
 status=$?
+kill "$watcher"
 for file in {" ".join(_CGROUP)}; do
   [ ! -r "$file" ] || while read -r line; do echo "${{file##*/}} $line"; done <"$file"
 done >"$2"
@@ -53,6 +55,27 @@ kills everything in the container. In an engine that gives containers the pids o
 would be everything of this user, so the first line makes sure that it does not. At the end the
 container's own cgroup is read from inside, which needs no rights; afterwards it is gone.
 """
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What an engine says of itself.
+
+    Attributes:
+        name: With its version.
+        platform: Of its images, such as ``linux/amd64``.
+        cpus: Of its machine.
+        rootless: Its root is the user who runs it.
+        labels: It lets a container touch only files that carry its SELinux label.
+        init: It can run a small init process in a container.
+    """
+
+    name: str
+    platform: str
+    cpus: int
+    rootless: bool
+    labels: bool
+    init: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +125,7 @@ class ContainerJob:
         pids: Limit of processes and threads.
         gpus: Ids of the devices that the job may use.
         network: The engine's name for the network that the job sees.
+        shares: Without network, it may join the empty one of jobs before it.
         hostname: As the job sees it; ``None`` for that of the network.
         read_only: The image's own files cannot be written over.
     """
@@ -118,6 +142,7 @@ class ContainerJob:
     pids: int = _PIDS
     gpus: tuple[str, ...] = ()
     network: str = "host"
+    shares: bool = False
     hostname: str | None = None
     read_only: bool = False
 
@@ -153,6 +178,21 @@ class Usage:
             f"it ran out of memory: its limit is {limit / _MIB:.0f} MiB (`mem_mb`), "
             f"its peak was {self.peak / _MIB:.0f} MiB"
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """How a container ended.
+
+    Attributes:
+        status: Exit status of the job.
+        said: What the engine itself said, before the job began.
+        usage: What the engine counted; ``None`` where the job's supervisor does.
+    """
+
+    status: int
+    said: str
+    usage: Usage | None = None
 
 
 def supervised(

@@ -13,6 +13,9 @@ from snakemake_repro.errors import EnvironmentSpecError, RecordError
 from snakemake_repro.logic.builds import Build
 from snakemake_repro.records import Digest
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+"""The kernel's name of a machine -> what images are for."""
+
 SCHEME = "docker://"
 VERSION = 1
 _HEADER = (

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from snakemake_repro.backends.containers.builder import build, push
 from snakemake_repro.backends.containers.context import BuildContext
 from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.errors import EnvironmentBuildError
+from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic.builds import Build, BuiltImage, repository_name
 from snakemake_repro.logic.images import ImageLock
 
@@ -21,7 +23,7 @@ def build_locked(
     lock: ImageLock,
     context: BuildContext,
     *,
-    engine: Callable[[], Engine],
+    engine: Callable[[], ContainerEngine],
     anew: bool = False,
     place: str | None = None,
 ) -> ImageLock:
@@ -42,6 +44,11 @@ def build_locked(
     if current and not anew and place is None:
         return lock
     connected = engine()
+    if not isinstance(connected, Engine):
+        raise EnvironmentBuildError(
+            f"{context.name} is not built by {connected.facts.name}: Docker or Podman does that",
+            hint="Lock it where one of them runs, with `repro lock --push HOST/NAME`.",
+        )
     platform = connected.facts.platform
     images = dict(lock.builds[context.name].images) if current else {}
     if anew or platform not in images:

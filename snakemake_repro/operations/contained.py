@@ -21,7 +21,6 @@ from snakemake_repro.backends.environments.shim import script_packages
 from snakemake_repro.logic.containers import parse_usage
 from snakemake_repro.operations.container_jobs import (
     container_job,
-    network_of,
     open_cage,
     own_places,
 )
@@ -74,7 +73,7 @@ def run_contained(
             output=output,
         )
         job = container_job(
-            engine,
+            engine.facts,
             request,
             plan,
             image=contained.image,
@@ -82,7 +81,8 @@ def run_contained(
             threads=contained.member.spec.threads,
             env=own_places(known, tmpdir=tmpdir, home=scratch / "home"),
             cage=cage,
-            network=network_of(cage),
+            # an empty network is one process's, and every command has a process of its own
+            shares=False,
         )
         try:
             status, said = run(engine, job)

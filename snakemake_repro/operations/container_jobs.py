@@ -10,17 +10,17 @@ from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, Ended
 from snakemake_repro.backends.bubblewrap import HOSTNAME
-from snakemake_repro.backends.containers import owners
-from snakemake_repro.backends.containers.engine import Engine
-from snakemake_repro.backends.containers.network import EmptyNetwork
-from snakemake_repro.backends.containers.run import EngineLostError, run
+from snakemake_repro.backends.containers.node import connect
+from snakemake_repro.backends.containers.run import EngineLostError
 from snakemake_repro.backends.environments.container import ContainerEnvironment, realise
 from snakemake_repro.backends.environments.shim import script_packages
 from snakemake_repro.backends.processtree import own_umask
+from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic.containers import (
     SCRIPT_PACKAGES,
     Cage,
     ContainerJob,
+    Facts,
     binds,
     parse_usage,
     supervised,
@@ -46,8 +46,7 @@ class NodeContainers:
         """
         self._calls = calls
         self._environ = environ
-        self._engines: dict[str, Engine] = {}
-        self._networks: dict[str, EmptyNetwork] = {}
+        self._engines: dict[str, ContainerEngine] = {}
 
     def realise(self, task: Task, root: Path) -> ContainerEnvironment:
         """Return a task's image, pulling it first if this node does not have it.
@@ -72,7 +71,7 @@ class NodeContainers:
     def _realise(
         self, request: ContainerRequest, spec: EnvironmentSpec, root: Path, log: Path
     ) -> ContainerEnvironment:
-        return realise(self._engine(request.engine), spec, root=root, log=log)
+        return realise(self._engine(request.engine, root), spec, root=root, log=log)
 
     def run(
         self,
@@ -126,7 +125,7 @@ class NodeContainers:
             shadow=task.shadow,
         )
         job = container_job(
-            environment.engine,
+            environment.engine.facts,
             _request(task),
             plan,
             image=environment.image,
@@ -134,47 +133,37 @@ class NodeContainers:
             threads=task.threads,
             env=env,
             cage=cage,
-            network=self._network(environment, cage),
+            shares=True,
         )
         usage = Path(cage.usage_here)
         started = time.monotonic()
         try:
-            status, said = run(environment.engine, job)
+            ran = environment.engine.run(job)
         except EngineLostError:
             self._forget()  # the next job finds out whether there is another one
             raise
         finally:
             plan.discard(command)
-        _append(log, said)
-        counted = parse_usage(usage.read_text(encoding="utf-8") if usage.exists() else "")
+        _append(log, ran.said)
+        counted = ran.usage or parse_usage(
+            usage.read_text(encoding="utf-8") if usage.exists() else ""
+        )
         return Ended(
-            status=status,
+            status=ran.status,
             use=counted.resource_use(time.monotonic() - started),
-            problem=counted.problem(job.memory) if status else None,
+            problem=counted.problem(job.memory) if ran.status else None,
         )
 
-    def _engine(self, kind: str) -> Engine:
+    def _engine(self, kind: str, store: Path) -> ContainerEngine:
         if kind not in self._engines:
-            engine = Engine(kind)
-            owners.sweep(engine)
+            engine = connect(kind, store)
+            engine.sweep()
             self._engines[kind] = engine
         return self._engines[kind]
 
-    def _network(self, environment: ContainerEnvironment, cage: Cage) -> str:
-        """Return the engine's name for the network that a job sees."""
-        engine = environment.engine
-        # Podman keeps an idle container as long as another one refers to it
-        if cage.network or cage.closed or engine.kind != "docker":
-            return network_of(cage)
-        if engine.kind not in self._networks:
-            user = user_of(engine)
-            self._networks[engine.kind] = EmptyNetwork(engine, user=user, hostname=HOSTNAME)
-        return self._networks[engine.kind].mode(environment.image)
-
     def _forget(self) -> None:
-        for network in self._networks.values():
-            network.close()
-        self._networks.clear()
+        for engine in self._engines.values():
+            engine.close()
         self._engines.clear()
 
     def plan(
@@ -258,7 +247,7 @@ def open_cage(
 
 
 def container_job(
-    engine: Engine,
+    facts: Facts,
     request: ContainerRequest,
     plan: Plan,
     *,
@@ -267,9 +256,21 @@ def container_job(
     threads: int,
     env: Mapping[str, str],
     cage: Cage,
-    network: str,
+    shares: bool,
 ) -> ContainerJob:
-    """Return everything that an engine must know to run a plan as this user."""
+    """Return everything that an engine must know to run a plan as this user.
+
+    Args:
+        facts: Of the engine.
+        request: What the job needs beside the image.
+        plan: What to run.
+        image: In which.
+        workdir: Where.
+        threads: Of the job.
+        env: Its variables.
+        cage: What it sees.
+        shares: Without network and not closed off, it may join the empty network of others.
+    """
     return ContainerJob(
         image=image,
         command=supervised(
@@ -283,29 +284,21 @@ def container_job(
         workdir=workdir,
         binds=cage.binds,
         variables=env,
-        user=user_of(engine),
+        # this user, on either side of a rootless engine
+        user="0:0" if facts.rootless else f"{os.getuid()}:{os.getgid()}",
         groups=tuple(map(str, sorted(set(os.getgroups()) - {os.getgid()}))),
         cpus=threads,
         memory=request.memory,
         gpus=_gpus(request),
-        network=network,
-        hostname=HOSTNAME if network == "none" else None,
+        network="host" if cage.network else "none",
+        shares=shares and not (cage.network or cage.closed),
+        hostname=None if cage.network else HOSTNAME,
         read_only=cage.closed,
     )
 
 
 def _request(task: Task) -> ContainerRequest:
     return task.container or ContainerRequest()
-
-
-def user_of(engine: Engine) -> str:
-    """Return who a job is inside: this user, on either side of a rootless engine."""
-    return "0:0" if engine.facts.rootless else f"{os.getuid()}:{os.getgid()}"
-
-
-def network_of(cage: Cage) -> str:
-    """Return the engine's name for a job's network where no container lends it one."""
-    return "host" if cage.network else "none"
 
 
 def _of_member(member: Member) -> ContainerRequest:

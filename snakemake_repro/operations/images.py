@@ -8,16 +8,18 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from snakemake_repro.backends.containers.context import BuildContext, build_name
-from snakemake_repro.backends.containers.engine import Engine
+from snakemake_repro.backends.containers.node import connect
 from snakemake_repro.backends.environments.imagelock import (
     image_lock_path,
     lock_record,
     read_image_lock,
     write_image_lock,
 )
+from snakemake_repro.backends.environments.store import default_root
 from snakemake_repro.backends.files import recorded_path
 from snakemake_repro.backends.snakemake_workflow import find_snakefile, read_workflow
 from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic.builds import is_dockerfile
 from snakemake_repro.logic.images import SCHEME, ImageLock, ImageName, moved
 from snakemake_repro.operations.builds import build_locked, fits
@@ -35,7 +37,7 @@ class WorkflowImages:
         root: Path,
         *,
         snakefile: Path,
-        engine: Callable[[], Engine],
+        engine: Callable[[], ContainerEngine],
         frozen: bool,
         say: Callable[[str], None],
     ) -> None:
@@ -185,7 +187,7 @@ def lock_workflow_images(
         asked.containers,
         path,
         source=snakefile,
-        engine=functools.partial(Engine, engine),
+        engine=functools.partial(connect, engine, default_root()),
         check=check,
         upgrade=upgrade,
         upgrade_names=frozenset().union(*meant.values()),
@@ -199,7 +201,7 @@ def lock_images(
     path: Path,
     *,
     source: Path,
-    engine: Callable[[], Engine],
+    engine: Callable[[], ContainerEngine],
     check: bool = False,
     upgrade: bool = False,
     upgrade_names: Collection[str] = (),

@@ -61,7 +61,8 @@ class Command(Record):
     benchmark: Benchmark | None = None
 
 
-ENGINES = ("docker", "podman")
+APPTAINER = "apptainer"
+ENGINES = ("docker", "podman", APPTAINER)
 """Container engines that a node may have."""
 
 

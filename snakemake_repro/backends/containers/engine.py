@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 from snakemake_repro.backends.containers import registry
 from snakemake_repro.backends.containers.refusals import advice, cause
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError, ReproError
-from snakemake_repro.logic.images import ImageName, platform_of
+from snakemake_repro.logic.containers import Facts
+from snakemake_repro.logic.images import ARCHITECTURES, ImageName, platform_of
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.records import Digest
 from snakemake_repro.records.tasks import ENGINES
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _NAMES = {"docker": "Docker", "podman": "Podman"}
 _HOSTS = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
 _START = {
@@ -27,27 +26,6 @@ _START = {
 _TIMEOUT_S = 60
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
-    """What an engine says of itself.
-
-    Attributes:
-        name: With its version.
-        platform: Of its images, such as ``linux/amd64``.
-        cpus: Of its machine.
-        rootless: Its root is the user who runs it.
-        labels: It lets a container touch only files that carry its SELinux label.
-        init: It can run a small init process in a container.
-    """
-
-    name: str
-    platform: str
-    cpus: int
-    rootless: bool
-    labels: bool
-    init: bool
-
-
 class Engine:
     """A connection to an engine that answers."""
 
@@ -55,12 +33,12 @@ class Engine:
         """Connect.
 
         Args:
-            kind: One of ``ENGINES``.
+            kind: Of ``ENGINES`` one that speaks Docker's interface.
 
         Raises:
             EnvironmentBuildError: No engine answers.
         """
-        assert kind in ENGINES
+        assert kind in _NAMES
         self.kind = kind
         self.client = _connect(kind)
         with self.errors("the engine does not say what it is"):
@@ -70,7 +48,7 @@ class Engine:
         options = info.get("SecurityOptions") or []
         self.facts = Facts(
             name=f"{_NAMES[kind]} {version}",
-            platform=f"{info['OSType']}/{_ARCHITECTURES.get(machine, machine)}",
+            platform=f"{info['OSType']}/{ARCHITECTURES.get(machine, machine)}",
             cpus=int(info["NCPU"]),
             rootless=any("rootless" in option for option in options),
             labels=any("selinux" in option for option in options),
@@ -110,7 +88,7 @@ class Engine:
         Raises:
             EnvironmentSpecError: The registry does not have it, refuses, or does not answer.
         """
-        if self.kind != "docker":  # the others have no such question
+        if self.kind != "docker":  # Podman has no such question
             return registry.platforms(image)
         with self.errors(f"the container {image.text} cannot be locked", kind=EnvironmentSpecError):
             found = self.client.images.get_registry_data(image.text)

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from snakemake_repro.backends.containers.refusals import advice, cause
-from snakemake_repro.errors import EnvironmentSpecError
+from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.images import ImageName, platform_of
 from snakemake_repro.logic.redaction import strip_credentials
 from snakemake_repro.records import Digest
@@ -39,7 +39,7 @@ class _RefusedError(Exception):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Login:
+class Login:
     """Credentials for a registry."""
 
     user: str
@@ -75,6 +75,29 @@ def platforms(image: ImageName) -> Mapping[str, Digest]:
         raise EnvironmentSpecError(f"{what}: {said}", hint=advice(said)) from exc
 
 
+def login(image: ImageName) -> Login | None:
+    """Return the credentials for an image's registry from where users keep them.
+
+    Raises:
+        EnvironmentBuildError: They cannot be read.
+    """
+    from docker import auth
+
+    try:
+        return _login(auth.resolve_repository_name(image.repository)[0])
+    except _RefusedError as exc:
+        raise EnvironmentBuildError(str(exc)) from exc
+
+
+def is_loopback(netloc: str) -> bool:
+    """Tell whether a host, maybe with a port, is this machine's own."""
+    host = urlsplit(f"//{netloc}").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class _Registry:
     """A connection to the registry of one image."""
 
@@ -87,11 +110,11 @@ class _Registry:
         self._name = f"library/{name}" if hub and "/" not in name else name
         self._tag = image.tag
         host = urlsplit(auth.INDEX_URL).netloc if hub else self._index
-        self._scheme = "http" if _is_loopback(host) else "https"
+        self._scheme = "http" if is_loopback(host) else "https"
         self._root = f"{self._scheme}://{host}/v2/{self._name}"
         self._authorise: Any = lambda request: request  # none, not even from ~/.netrc
         self._session = requests.Session()
-        self._session.trust_env = not _is_loopback(host)  # no proxy leads there
+        self._session.trust_env = not is_loopback(host)  # no proxy leads there
 
     def close(self) -> None:
         """Close the connection."""
@@ -141,7 +164,7 @@ class _Registry:
             return basic or self._authorise
         asked = dict(_CHALLENGE.findall(rest))
         realm = asked.get("realm", "")
-        if urlsplit(realm).scheme != "https" and not _is_loopback(urlsplit(realm).netloc):
+        if urlsplit(realm).scheme != "https" and not is_loopback(urlsplit(realm).netloc):
             raise _RefusedError(f"it wants credentials sent to {strip_credentials(realm)!r}")
         query = {name: asked[name] for name in ("service", "scope") if name in asked}
         answer = self._session.get(
@@ -164,7 +187,7 @@ class _Bearer:
         return request
 
 
-def _login(registry: str) -> _Login | None:
+def _login(registry: str) -> Login | None:
     """Return the first credentials for a registry in the files where users keep them."""
     from docker import auth, errors
 
@@ -177,7 +200,7 @@ def _login(registry: str) -> _Login | None:
         user = found.get("username") or found.get("Username")
         if user:
             password = found.get("password") or found.get("Password")
-            return _Login(user=str(user), password=str(password or ""))
+            return Login(user=str(user), password=str(password or ""))
     return None
 
 
@@ -190,14 +213,6 @@ def _config_files() -> Iterator[str | None]:
         if place and (path := Path(place, "containers", "auth.json")).is_file():
             yield str(path)
     yield None
-
-
-def _is_loopback(netloc: str) -> bool:
-    host = urlsplit(f"//{netloc}").hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _json(answer: Any) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ def run(engine: Engine, job: ContainerJob) -> tuple[int, str]:
                 )
                 held.callback(ended.close)
                 api.start(container)
-            said = _drain(connection)
+            said = _text(drain(connection.fileno()))
             return _status(ended), said
         except BaseException:
             remove(engine, container)
@@ -97,6 +97,28 @@ def remove(engine: Engine, container: str) -> None:
         engine.client.api.remove_container(container, force=True, v=True)
 
 
+def drain(fd: int) -> bytes:
+    """Wait until a container closes its output; return what came out of it.
+
+    A job writes into its log itself. Only what fails before that is said here.
+
+    Raises:
+        EngineLostError: The connection broke.
+    """
+    buffer = b""
+    while True:
+        ready, _, _ = select.select([fd], [], [], _POLL_S)
+        if not ready:
+            continue
+        try:
+            chunk = os.read(fd, _CHUNK)
+        except OSError as exc:
+            raise EngineLostError(f"the connection to the engine broke: {exc.strerror}") from exc
+        if not chunk:
+            return buffer
+        buffer += chunk
+
+
 def _host_config(engine: Engine, job: ContainerJob) -> Any:
     from docker.types import DeviceRequest, Mount
 
@@ -135,26 +157,6 @@ def _host_config(engine: Engine, job: ContainerJob) -> Any:
         shm_size=min(job.memory, _SHARED_MEMORY) or _SHARED_MEMORY,
         **options,
     )
-
-
-def _drain(connection: Any) -> str:
-    """Wait until a container closes its output; return what came out of it.
-
-    A job writes into its log itself. Only what fails before that is said here.
-    """
-    buffer = b""
-    fd = connection.fileno()
-    while True:
-        ready, _, _ = select.select([fd], [], [], _POLL_S)
-        if not ready:
-            continue
-        try:
-            chunk = os.read(fd, _CHUNK)
-        except OSError as exc:
-            raise EngineLostError(f"the connection to the engine broke: {exc.strerror}") from exc
-        if not chunk:
-            return _text(buffer)
-        buffer += chunk
 
 
 def _text(frames: bytes) -> str:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.flock import locked
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
+from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic.canonical import digest_of, digest_of_text
 from snakemake_repro.logic.containers import passed
 from snakemake_repro.logic.images import ImageLock, ImageName
@@ -22,7 +22,9 @@ ENVIRONMENT_TAG = "ContainerEnvironment/1"
 class ContainerEnvironment:
     """An image that the engine has; a ``RealisedEnvironment``."""
 
-    def __init__(self, engine: Engine, record: EnvironmentRecord, *, image: str, said: str) -> None:
+    def __init__(
+        self, engine: ContainerEngine, record: EnvironmentRecord, *, image: str, said: str
+    ) -> None:
         """Remember the parts.
 
         Args:
@@ -61,7 +63,7 @@ class ContainerEnvironment:
 
 
 def realise(
-    engine: Engine, spec: EnvironmentSpec, *, root: Path, log: Path
+    engine: ContainerEngine, spec: EnvironmentSpec, *, root: Path, log: Path
 ) -> ContainerEnvironment:
     """Return the image that a spec asks for, pulling it first if the engine does not have it.
 
@@ -138,7 +140,7 @@ def _digest(reference: str) -> Digest:
     return Digest.parse(reference.partition("@")[2])
 
 
-def _found(engine: Engine, wanted: _Wanted) -> tuple[str, str | None] | None:
+def _found(engine: ContainerEngine, wanted: _Wanted) -> tuple[str, str | None] | None:
     """Return how an engine that has the image calls it, and its id."""
     for name in filter(None, (wanted.built, wanted.reference)):
         if (known := engine.image_id(name)) is not None:
