@@ -1,7 +1,8 @@
-"""The executor's flags, as far as they cannot be meant."""
+"""What is refused before any job runs: senseless flags, and resources that no node has."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from snakemake_executor_plugin_ray.settings import (
@@ -15,7 +16,10 @@ from snakemake_executor_plugin_ray.settings import (
     TRACES,
     ExecutorSettings,
 )
+from snakemake_repro.backends.snakemake_resources import fixed_resources
 from snakemake_repro.errors import ClusterError, UsageError
+from snakemake_repro.logic.resources import fit
+from snakemake_repro.records.tasks import Node
 
 
 def check(settings: ExecutorSettings, workflow: Any) -> None:
@@ -27,6 +31,17 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
     """
     _check_values(settings)
     _check_snakemake(workflow)
+
+
+def check_resources(jobs: Iterable[Any], workflow: Any, nodes: Sequence[Node]) -> None:
+    """Refuse what no node can ever run, where that can be told before its job is ready.
+
+    Raises:
+        ClusterError: A rule asks for what no node of the cluster has.
+    """
+    for rule in {job.rule: None for job in jobs if not job.is_local}:
+        asked = fixed_resources(rule, workflow)
+        fit(rule=rule.name, threads=0, resources=asked, defaulted=frozenset(), nodes=nodes)
 
 
 def _check_values(settings: ExecutorSettings) -> None:

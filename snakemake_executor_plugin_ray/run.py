@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_ray.beginning import Beginning
-from snakemake_executor_plugin_ray.checks import check
+from snakemake_executor_plugin_ray.checks import check, check_resources
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.node import connect
@@ -221,7 +221,7 @@ class Run:
         """Wait for the cluster, write the beginning of the record, say where things are.
 
         Raises:
-            ClusterError: The cluster cannot be had.
+            ClusterError: The cluster cannot be had, or a rule asks for what no node has.
             StorageError: The record cannot be written.
         """
         if self._begun:
@@ -229,7 +229,9 @@ class Run:
         record = None
         if not self._settings.no_record:  # while the cluster starts
             record = Beginning.of(self._workflow, self._settings, self._id, self._redact)
-        self._announce(self._gateway.nodes(), record)
+        nodes = self._gateway.nodes()
+        check_resources(self._planned(), self._workflow, nodes)
+        self._announce(nodes, record)
         self._begun = True
         lift_default_rate(self._workflow, sys.argv)
         # Snakemake would wait for all running jobs, and whoever sends it, for no job at all
@@ -337,8 +339,11 @@ class Run:
         if result.tail:
             tail = inert(result.tail, lines=True).splitlines()
             lines += ["Last lines of its log:", *(f"  {line}" for line in tail)]
-        log = self._workdir / task.log
-        self._failed(job, "\n".join(lines) + "\n", [task.log] if log.exists() else [])
+        logs = [task.log] if (self._workdir / task.log).exists() else []
+        if job.is_group():  # Snakemake shows neither message nor log of a group
+            where = f" (log: {task.log})" if logs else ""
+            self._logger.error("\n".join([f"Group {job.groupid}{where}:", *lines]))
+        self._failed(job, "\n".join(lines) + "\n", logs)
 
     # -- parts ----------------------------------------------------------------------------------
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from snakemake_repro.backends.snakemake_direct import IndirectError
 from snakemake_repro.backends.snakemake_values import members_of
+from snakemake_repro.records import Json
 
 
 def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
@@ -25,6 +27,24 @@ def defaulted_resources(job: Any, workflow: Any) -> frozenset[str]:
         if all(rule.resources.get(name) == default for rule in rules):
             found.add(name)
     return frozenset(found)
+
+
+def fixed_resources(rule: Any, workflow: Any) -> dict[str, Json]:
+    """Return the resources that are the same for each job of a rule, as its jobs will have them.
+
+    Left out are those that Snakemake computes, which its own defaults are too, and threads.
+    """
+    from snakemake.exceptions import ResourceConstraintError
+
+    limits = workflow.global_resources
+    found: dict[str, Json] = {}
+    for name, resource in rule.resources.items():
+        if name == "_cores" or resource.is_evaluable():
+            continue
+        # of what cannot be compared with its limit Snakemake itself says so
+        with contextlib.suppress(ResourceConstraintError):
+            found[name] = resource.constrain(limits.get(name)).value
+    return found
 
 
 def tmpdir_of(job: Any) -> tuple[str | None, bool]:

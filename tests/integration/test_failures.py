@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -61,6 +62,34 @@ def _complete(workspace: Workspace) -> None:
 def _gateway(process: subprocess.Popen[str]) -> int:
     [pid] = descendants(process.pid, "snakemake_repro.gateway")
     return pid
+
+
+def test_the_user_sees_why_a_group_failed(workspace: Workspace) -> None:
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "b.txt"
+        rule a:
+            output: "a.txt"
+            group: "mine"
+            shell: "touch {output}"
+        rule b:
+            input: "a.txt"
+            output: "b.txt"
+            group: "mine"
+            shell: "echo the reason of b >&2; exit 3"
+        """,
+    )
+    done = workspace.fails()
+    found = re.search(
+        r"Group mine \(log: (\S+)\):\n.*Last lines of its log:\n", done.output, re.DOTALL
+    )
+    assert found, done.output
+    assert (workspace.root / found.group(1)).is_file()
+    shown = done.output[found.end() :]
+    assert "the reason of b" in shown
+    assert "Error in rule b" in shown
 
 
 def test_a_killed_gateway_is_replaced_and_the_run_ends_well(slow: Workspace) -> None:

@@ -98,6 +98,36 @@ def test_what_no_node_has_is_an_error_and_not_an_endless_wait(
     assert "Hint:" in done.output
 
 
+def test_what_no_node_has_is_an_error_before_the_jobs_that_lead_there(
+    workspace: Workspace,
+) -> None:
+    workspace.write(
+        "Snakefile",
+        """
+        rule all:
+            input: "b.txt", "c.txt"
+        rule a:
+            output: "a.txt"
+            shell: "touch {output}"
+        rule b:
+            input: "a.txt"
+            output: "b.txt"
+            resources: mem="900TB"
+            shell: "touch {output}"
+        rule c:
+            input: "a.txt"
+            output: "c.txt"
+            resources: mem_mb=lambda wildcards, attempt: 10 * attempt
+            shell: "touch {output}"
+        """,
+    )
+    done = workspace.fails()
+    assert "rule b asks for 900000000 MB of memory" in done.output
+    assert not (workspace.root / "a.txt").exists()
+    # a limit of the user's lowers what the rule asks for, and then it can be had
+    workspace.ok("--resources", "mem_mb=100")
+
+
 def test_disk_is_a_matter_of_the_node(workspace: Workspace) -> None:
     workspace.write(
         "Snakefile",
