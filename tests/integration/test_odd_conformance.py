@@ -26,6 +26,81 @@ def tiers(pair: Pair) -> dict[str, Tier]:
     return {job.record.spec.rule: job.record.tier for job in pair.ray.history.jobs}
 
 
+def test_names_may_hold_any_character(pair: Pair) -> None:
+    pair.write(
+        "Snakefile",
+        r"""
+        NAMES = ["a b", "it's", 'say "x"', "ü→日本", "$HOME", "a;b&c", "-dash", "tab\tbed", "back\\slash", "*", "per%cent", "a=b,c", "`x`", "~", "#hash"]
+        # a `run:` or shadow rule cannot have these with Snakemake's own executor, which passes them on a command line
+        RUN = [name for name in NAMES if not set(name) & set('"\t=,\\')]
+        rule all:
+            input:
+                [f"shell/{name}.txt" for name in NAMES],
+                [f"run/{name}.txt" for name in RUN],
+                [f"script/{name}.txt" for name in NAMES],
+                [f"bash/{name}.txt" for name in NAMES],
+                [f"shadow/{name}.txt" for name in RUN],
+                "-plain.txt", "tab\tand space"
+        rule source:
+            output: "in/{name}.txt"
+            log: "logs/{name}.log"
+            benchmark: "bench/{name}.tsv"
+            params: name=lambda wildcards: wildcards.name
+            shell: "printf '%s' {params.name:q} > {output:q} 2> {log:q}"
+        rule s:
+            input: "in/{name}.txt"
+            output: "shell/{name}.txt"
+            shell: "cat -- {input:q} > {output:q}; printf '%s' {wildcards.name:q} >> {output:q}"
+        rule r:
+            input: "in/{name}.txt"
+            output: "run/{name}.txt"
+            run:
+                with open(output[0], "w") as file:
+                    file.write(wildcards.name + open(input[0]).read())
+        rule p:
+            input: "in/{name}.txt"
+            output: "script/{name}.txt"
+            script: "script.py"
+        rule b:
+            input: "in/{name}.txt"
+            output: "bash/{name}.txt"
+            script: "script.sh"
+        rule w:
+            input: "in/{name}.txt"
+            output: "shadow/{name}.txt"
+            shadow: "minimal"
+            shell: "cat {input:q} > {output:q}"
+        rule spaced:
+            output: "tab\tand space"
+            shell: "echo {output} > {output:q}"
+        rule dash:
+            output: "-plain.txt"
+            shell: "echo dash > {output}"
+        """,
+    )
+    pair.write(
+        "script.py",
+        "with open(snakemake.output[0], 'w') as f:\n"
+        "    f.write(snakemake.wildcards.name + open(snakemake.input[0]).read())\n",
+    )
+    pair.write(
+        "script.sh",
+        'printf "%s" "${snakemake_wildcards[name]}" > "${snakemake_output[0]}"\n'
+        'cat "${snakemake_input[0]}" >> "${snakemake_output[0]}"\n',
+    )
+    pair.ok("--jobs", "8")
+    assert tiers(pair) == {
+        "source": DIRECT,
+        "s": DIRECT,
+        "r": FORK,
+        "p": DIRECT,
+        "b": DIRECT,
+        "w": DIRECT,
+        "spaced": DIRECT,
+        "dash": DIRECT,
+    }
+
+
 def test_a_job_may_have_thousands_of_inputs_and_a_long_command(pair: Pair) -> None:
     pair.write(
         "Snakefile",
