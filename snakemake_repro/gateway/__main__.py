@@ -23,11 +23,16 @@ HEAD_LOST_STATUS = 75
 
 
 class _Replies:
-    """Frames to the driver, from any thread."""
+    """Frames to the driver, from any thread.
+
+    Attributes:
+        awaited: Payloads of the attempts that the driver has not heard of since it sent them.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self.awaited: dict[str, bytes] = {}
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         with self._lock:
@@ -43,6 +48,7 @@ class _Replies:
             self._stream.close()
 
     def outcome(self, attempt: str, payload: bytes | None, reason: str | None) -> None:
+        self.awaited.pop(attempt, None)
         if payload is not None:
             self.send({"op": "done", "id": attempt}, payload)
         else:
@@ -84,14 +90,23 @@ def main() -> int:
         replies.send({"op": "failed", "message": exc.message, "hint": exc.hint})
         return 1
     joined = address is not None
+    told = False
     try:
         nodes = [node.to_dict() for node in cluster.nodes]
         replies.send({"op": "ready", "nodes": nodes, "shipped": cluster.shipped})
-        _serve(requests, cluster)
+        told = _serve(requests, cluster, replies.awaited)
     finally:
         if joined and cluster.idle:
             replies.close()  # nobody need wait until Ray has taken its leave
         cluster.shutdown()
+    if not told:
+        from snakemake_repro.operations.unfinished import record_orphans
+
+        try:
+            record_orphans(tuple(replies.awaited.values()))
+        except ReproError as exc:
+            sys.stderr.write(f"{exc.message}\n")
+            return 1
     return 0
 
 
@@ -107,19 +122,23 @@ def _settle(settings: dict[str, Any]) -> None:
     os.environ.update(settings["environ"])
 
 
-def _serve(requests: IO[bytes], cluster: Any) -> None:
+def _serve(requests: IO[bytes], cluster: Any, awaited: dict[str, bytes]) -> bool:
+    """Take requests until there are no more; tell whether the driver said so."""
     while (frame := read_frame(requests)) is not None:
         header, payload = frame
         match header["op"]:
             case "submit":
+                awaited[header["id"]] = payload
                 request = ResourceRequest.from_dict(header["resources"])
                 cluster.submit(header["id"], payload, request)
             case "ship":
+                awaited[header["id"]] = payload
                 _ship(header, payload, cluster)
             case "cancel":
                 cluster.cancel(header["id"])
             case "shutdown":
-                return
+                return True
+    return False
 
 
 def _ship(header: dict[str, Any], payload: bytes, cluster: Any) -> None:

@@ -18,7 +18,8 @@ def end_abandoned_runs(workdir: Path) -> None:
     """Write the end of runs whose Snakemake process is gone and could not write it.
 
     Such a run counts as failed when the last attempt at one of its recorded jobs failed, as
-    interrupted when somebody was to write its end and did not, else as succeeded.
+    interrupted when one was cut short or somebody was to write its end and did not, else as
+    succeeded.
 
     Raises:
         StorageError: The record cannot be written.
@@ -32,9 +33,13 @@ def end_abandoned_runs(workdir: Path) -> None:
         if history.end is not None:
             return
         last = {_job_of(job.record): job.record for job in history.jobs}
-        status = "succeeded" if parent.leader == WRITER else "interrupted"
-        if any(job.status is not JobStatus.SUCCEEDED for job in last.values()):
+        statuses = {job.status for job in last.values()}
+        if JobStatus.FAILED in statuses:
             status = "failed"
+        elif parent.leader == WRITER and statuses <= {JobStatus.SUCCEEDED}:
+            status = "succeeded"
+        else:
+            status = "interrupted"
         times = [job.finished for job in last.values() if job.finished is not None]
         finished = max(times, default=history.run.started)
         journal = FileJournal(workdir, parent.run_id, WRITER)

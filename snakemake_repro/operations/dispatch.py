@@ -14,15 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.errors import ClusterError, ReproError, StorageError
+from snakemake_repro.operations.unfinished import recorded, unfinished
 from snakemake_repro.records import (
     Entry,
     FileRecord,
-    JobEnded,
-    JobRecord,
     JobStatus,
-    Origin,
     Tier,
 )
 from snakemake_repro.records.tasks import Node, ResourceRequest, Task, TaskResult
@@ -204,24 +201,12 @@ class Dispatcher:
         )
         self.submit(task, entry.request, entry.verdict, entry.again)
 
-    def _records(self, task: Task) -> list[JobRecord]:
-        """Return what workers journaled of a task, in its order."""
-        if not task.record:
-            return []
-        wanted = {member.id for member in task.members}
-        found = {
-            entry.job.id: entry.job
-            for entry in JournalStore(self._workdir).entries(task.run_id)
-            if isinstance(entry, JobEnded) and entry.job.id in wanted
-        }
-        return [found[member.id] for member in task.members if member.id in found]
-
     def _recorded(self, task: Task) -> bool:
-        return len(self._records(task)) == len(task.members)
+        return len(recorded(self._workdir, task)) == len(task.members)
 
     def _finished(self, task: Task) -> TaskResult | None:
         """Return the result of a task that ended before its message was lost."""
-        records = self._records(task)
+        records = recorded(self._workdir, task)
         if len(records) < len(task.members):
             return None
         if any(record.status is JobStatus.INTERRUPTED for record in records):
@@ -231,26 +216,8 @@ class Dispatcher:
         return TaskResult(id=task.id, succeeded=succeeded, jobs=tuple(records), error=error)
 
     def _record(self, task: Task, status: JobStatus, reason: str) -> None:
-        if not task.record:
-            return
-        now = self._now()
-        for member in task.members:
-            job = JobRecord(
-                id=member.id,
-                run_id=task.run_id,
-                jobid=member.jobid,
-                attempt=task.attempt,
-                resubmission=task.resubmission,
-                spec=member.spec,
-                status=status,
-                origin=Origin.RAY,
-                tier=task.tier,
-                finished=now,
-                error=reason,
-                resources=member.resources,
-                group=task.group,
-            )
-            self._journal(JobEnded(run_id=task.run_id, at=now, job=job))
+        for entry in unfinished(task, status, reason, at=self._now()):
+            self._journal(entry)
 
 
 def _given_up(task: Task, reason: str, *, out_of_memory: bool) -> TaskResult:

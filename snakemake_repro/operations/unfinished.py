@@ -1,0 +1,81 @@
+"""Attempts that ended without a line from their own worker: somebody else writes it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from snakemake_repro.backends.clock import SystemClock
+from snakemake_repro.backends.journal import FileJournal, JournalStore
+from snakemake_repro.records import JobEnded, JobRecord, JobStatus, Origin
+from snakemake_repro.records.tasks import Task
+
+_WRITER = "gateway"
+_REASON = "snakemake was killed"
+
+
+def recorded(workdir: Path, task: Task) -> list[JobRecord]:
+    """Return what workers journaled of a task, in its order."""
+    if not task.record:
+        return []
+    found = _records(workdir, task.run_id)
+    return [found[member.id] for member in task.members if member.id in found]
+
+
+def unfinished(task: Task, status: JobStatus, reason: str, *, at: str) -> Iterator[JobEnded]:
+    """Yield the lines of a task that ended without its own."""
+    if not task.record:
+        return
+    for member in task.members:
+        job = JobRecord(
+            id=member.id,
+            run_id=task.run_id,
+            jobid=member.jobid,
+            attempt=task.attempt,
+            resubmission=task.resubmission,
+            spec=member.spec,
+            status=status,
+            origin=Origin.RAY,
+            tier=task.tier,
+            finished=at,
+            error=reason,
+            resources=member.resources,
+            group=task.group,
+        )
+        yield JobEnded(run_id=task.run_id, at=at, job=job)
+
+
+def record_orphans(payloads: Iterable[bytes]) -> None:
+    """Write that attempts were interrupted whose driver is gone and cannot write it.
+
+    Args:
+        payloads: Tasks as JSON; those that their workers journaled are passed over.
+
+    Raises:
+        StorageError: The record cannot be written.
+    """
+    runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for payload in payloads:
+        task = Task.from_dict(json.loads(payload))
+        runs[task.workdir, task.run_id].append(task)
+    at = SystemClock().now()
+    for (workdir, run_id), tasks in runs.items():
+        known = _records(Path(workdir), run_id)
+        journal = FileJournal(Path(workdir), run_id, _WRITER)
+        try:
+            for task in tasks:
+                for entry in unfinished(task, JobStatus.INTERRUPTED, _REASON, at=at):
+                    if entry.job.id not in known:
+                        journal.append(entry)
+        finally:
+            journal.close()
+
+
+def _records(workdir: Path, run_id: str) -> dict[str, JobRecord]:
+    return {
+        entry.job.id: entry.job
+        for entry in JournalStore(workdir).entries(run_id)
+        if isinstance(entry, JobEnded)
+    }
