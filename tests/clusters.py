@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from machines import Machine
+
 _HOLD = """
 import json, os, sys, tempfile
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 directory = tempfile.mkdtemp(prefix="repro-ray-{}-".format(os.getpid()), dir="/tmp")
@@ -32,16 +34,15 @@ ray.shutdown()
 
 
 _NODE = """
-import os, sys
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only
+import json, os, sys
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 from ray._private.node import Node  # as ray.cluster_utils does
 from ray._private.parameter import RayParams
 node = Node(
     RayParams(
-        gcs_address=sys.argv[1], num_cpus=int(sys.argv[2]), num_gpus=0,
-        node_ip_address="127.0.0.1", object_store_memory=128 * 1024 * 1024,
+        gcs_address=sys.argv[1], num_gpus=0, **json.loads(sys.argv[2]), object_store_memory=128 * 1024 * 1024,
         min_worker_port=0, max_worker_port=0, node_manager_port=0, include_log_monitor=False,
         dashboard_agent_listen_port=None,
     ),
@@ -63,6 +64,10 @@ class RunningCluster:
 
     address: str
     environ: dict[str, str]
+
+
+_NETWORKED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+"""Ray's switch for more than loopback."""
 
 
 def python_without_us(directory: Path, *, snakemake: str | None = None) -> Path:
@@ -93,7 +98,11 @@ def python_without_us(directory: Path, *, snakemake: str | None = None) -> Path:
 
 @contextmanager
 def ray_cluster(
-    cpus: int = 2, log: Path | None = None, python: Path | None = None, **declared: object
+    cpus: int = 2,
+    log: Path | None = None,
+    python: Path | None = None,
+    machine: Machine | None = None,
+    **declared: object,
 ) -> Iterator[RunningCluster]:
     """Give a cluster that ends with the context.
 
@@ -101,13 +110,25 @@ def ray_cluster(
         cpus: Logical ones.
         log: For what Ray says.
         python: Another interpreter than this one.
+        machine: Where it runs, if not on loopback.
         declared: What else its node declares, as ``ray.init`` takes it: what Ray counts need not
             be there.
     """
     environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    through: tuple[str, ...] = ()
+    if machine is not None:
+        environ |= _NETWORKED
+        declared["_node_ip_address"] = machine.address
+        through = machine.through
     with (log or Path(os.devnull)).open("ab") as errors:
         process = subprocess.Popen(
-            [python or sys.executable, "-c", _HOLD, json.dumps({"num_cpus": cpus, **declared})],
+            [
+                *through,
+                python or sys.executable,
+                "-c",
+                _HOLD,
+                json.dumps({"num_cpus": cpus, **declared}),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -134,6 +155,55 @@ def can_hide() -> bool:
     return done.returncode == 0
 
 
+def hiding(*directories: Path) -> tuple[str, ...]:
+    """Return a command that starts another one, to which directories are empty."""
+    mounts = (f"mount -t tmpfs hidden {shlex.quote(str(path))} && " for path in directories)
+    return (
+        *("unshare", "--mount", "--propagation", "private"),
+        *("sh", "-c", f'{"".join(mounts)}exec "$@"', "sh"),
+    )
+
+
+@contextmanager
+def another_node(
+    cluster: RunningCluster,
+    *through: str,
+    cpus: int = 2,
+    log: Path | None = None,
+    address: str = "127.0.0.1",
+    **declared: object,
+) -> Iterator[int]:
+    """Let a node join; give the process that holds it.
+
+    Args:
+        cluster: To join.
+        through: A command that starts the node's.
+        cpus: Of the node.
+        log: Where its complaints go.
+        address: Of the node.
+        declared: What else it declares, as Ray's parameters of a node.
+    """
+    parameters = {"num_cpus": cpus, "node_ip_address": address, **declared}
+    with (log or Path(os.devnull)).open("ab") as errors:
+        process = subprocess.Popen(
+            [*through, sys.executable, "-c", _NODE, cluster.address, json.dumps(parameters)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **cluster.environ},
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == b"up\n", "the node did not start"
+            yield process.pid
+        finally:
+            process.stdin.close()
+            process.wait(30)
+            process.stdout.close()
+
+
 @contextmanager
 def node_elsewhere(
     cluster: RunningCluster, hidden: Path, *, cpus: int = 2, log: Path | None = None
@@ -146,26 +216,5 @@ def node_elsewhere(
         cpus: Of the node.
         log: Where its complaints go.
     """
-    mount = f"mount -t tmpfs hidden {shlex.quote(str(hidden))}"
-    command = shlex.join([sys.executable, "-c", _NODE, cluster.address, str(cpus)])
-    with (log or Path(os.devnull)).open("ab") as errors:
-        process = subprocess.Popen(
-            [
-                *("unshare", "--mount", "--propagation", "private"),
-                *("sh", "-c", f"{mount} && exec {command}"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, **cluster.environ},
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == b"up\n", "the node did not start"
-            yield
-        finally:
-            process.stdin.close()
-            process.wait(30)
-            process.stdout.close()
+    with another_node(cluster, *hiding(hidden), cpus=cpus, log=log):
+        yield
