@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -54,6 +55,35 @@ def with_environment(text: str) -> list[int]:
         if text.encode() in environ:
             found.append(pid)
     return found
+
+
+def opened(pid: int) -> set[str]:
+    """Return what a process has open: paths of files, and pipes by number."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(str(entry.readlink()))
+    return found
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield the parents of a process, nearest first."""
+    table = _table()
+    while pid in table:
+        pid = table[pid][0]
+        yield pid
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Let a process do nothing during the context; it may be killed in it."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def command(pid: int) -> str:

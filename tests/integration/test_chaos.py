@@ -1,0 +1,203 @@
+"""Whatever is killed in whatever phase of 200 jobs, the results and the record are the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import chaos
+import pytest
+from chaos import Scene, attempts, drawn, standing
+from clusters import RunningCluster, another_node, ray_cluster
+from mlflow_view import View
+from processes import descendants, kill, polled, wait_for, with_environment
+from runs import Workspace
+
+from snakemake_repro.operations.sync import pending
+from snakemake_repro.records import JobRecord, JobState, JobStatus
+
+pytestmark = pytest.mark.integration
+
+CPUS = 4
+"""Logical ones: jobs mostly wait."""
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A variable that every process of a run, and of a cluster made for it, inherits."""
+    value = uuid.uuid4().hex
+    monkeypatch.setenv("REPRO_TEST_MARK", value)
+    text = f"REPRO_TEST_MARK={value}"
+    yield text
+    for pid in with_environment(text):
+        kill(pid)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, cluster: RunningCluster, tracking_uri: str
+) -> dict[str, tuple[str, str]]:
+    """What a run leaves in which nothing is killed."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    workspace = Workspace(root, cluster, tracking_uri)
+    Scene(workspace, "")
+    workspace.ok()
+    found = standing(workspace.histories())
+    assert len(found) == chaos.JOBS
+    return found
+
+
+def _check(workspace: Workspace, scene: Scene, expected: dict[str, tuple[str, str]]) -> None:
+    """Compare what is there with an undisturbed run, and look for what should not be there."""
+    histories = workspace.histories()
+    assert standing(histories) == expected, (
+        "each result has its record, with the same digest and key"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake_repro.cli", "verify", "--all"],
+        cwd=workspace.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = attempts(histories)
+    for (name, what), count in scene.trail.items():
+        if what == "begun":
+            assert lines[name] >= count, f"an attempt at {name} has no line"
+    records = [job.record for history in histories for job in history.jobs]
+    assert {record.attempt for record in records} == {1}, "a loss costs no attempt"
+    assert JobStatus.FAILED not in {record.status for record in records}
+    assert not list((workspace.root / ".snakemake").glob("locks/*"))
+    assert not list((workspace.root / ".repro").glob("arriving/*"))
+    wait_for(lambda: not scene.left, timeout=15, what=f"the end of {scene.left}")
+
+
+def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
+    lonely: Workspace, mark: str, tmp_path: Path, undisturbed: dict[str, tuple[str, str]]
+) -> None:
+    moments = drawn()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    lonely.environ.update({"REPRO_TEST_MARK": mark.partition("=")[2], "MLFLOW_TRACKING_URI": uri})
+    scene = Scene(lonely, mark)
+    unheard = []
+
+    def journal() -> bool:
+        record = scene.journal(lambda: scene.gateway, wait_for)
+        unheard.extend([record] if record else [])
+        return record is not None
+
+    def head() -> bool:
+        name = moments.choice(["gcs_server", "raylet"])
+        found = [p for p in descendants(scene.driver, name) if _name(p) == name]
+        if found:
+            kill(found[0])
+        return bool(found)
+
+    strikes: list[tuple[int, str, Callable[[], bool]]] = [
+        (0, "submit", lambda: scene.submit(lambda: scene.gateway)),
+        (moments.randrange(1, 60), "run", lambda: scene.run(lambda worker: worker)),
+        (moments.randrange(1, 60), "hash", lambda: scene.hash(lambda worker: worker)),
+        (moments.randrange(1, 120), "journal", journal),
+        (moments.randrange(1, 120), "head", head),
+        (0, "deliver", scene.deliver),
+    ]
+    process = lonely.start("--ray-cpus", str(CPUS))
+    scene.driver = process.pid
+    try:
+        while process.poll() is None and strikes:
+            for strike in strikes[:]:
+                after, _, look = strike
+                if scene.done >= after and look():
+                    strikes.remove(strike)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    if "deliver" in [name for _, name, _ in strikes]:
+        wait_for(scene.deliver, what="delivery")
+        strikes.pop()
+    assert [name for _, name, _ in strikes] == [], "every phase was struck"
+    _check(lonely, scene, undisturbed)
+    lost = [job.record for job in lonely.history.jobs if job.record.status is JobStatus.LOST]
+    trail = scene.trail
+    assert any(trail[_trail(r), "begun"] > trail[_trail(r), "ended"] for r in lost), "run"
+    assert any(r.spec.rule == "big" and trail[_trail(r), "ended"] > 1 for r in lost), "hash"
+    [record] = unheard[:1]
+    [job] = [job for job in lonely.history.jobs if _trail(job.record) == _trail(record)]
+    assert job.record.id == record.id, "what a worker had written is not repeated"
+    assert job.state is JobState.ACCEPTED
+    sync = [sys.executable, "-m", "snakemake_repro.cli", "sync"]
+    subprocess.run(sync, cwd=lonely.root, env=lonely.environ, check=True, capture_output=True)
+    assert pending(lonely.root).runs == 0
+    shown = View(uri).shown(lonely.history.run.id)
+    assert shown.attempts == sorted(job.record.id for job in lonely.history.jobs)
+
+
+def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_was_lost(
+    tmp_path: Path, mark: str, tracking_uri: str, undisturbed: dict[str, tuple[str, str]]
+) -> None:
+    moments = drawn()
+    root = tmp_path / "work"
+    root.mkdir()
+    log = tmp_path / "cluster.log"
+    with ray_cluster(2, log) as cluster, another_node(cluster, cpus=2, log=log) as second:
+        workspace = Workspace(root, cluster, tracking_uri)
+        scene = Scene(workspace, mark)
+        phases = ["run", "hash", "journal"]
+        moments.shuffle(phases)
+        for phase in ("submit", *phases):
+            accepted = _accepted(workspace)
+            trail = scene.trail
+            process = workspace.start("--rerun-incomplete")
+            scene.driver = process.pid
+            driver = process.pid
+            look: dict[str, Callable[[], object]] = {
+                "submit": lambda driver=driver: scene.submit(lambda: driver),
+                "run": lambda driver=driver: scene.run(lambda _: driver),
+                "hash": lambda driver=driver: scene.hash(lambda _: driver),
+                "journal": lambda driver=driver: scene.journal(lambda: driver, wait_for),
+            }
+            for struck in polled(look[phase], seconds=60):
+                if struck or process.poll() is not None:
+                    break
+            output, _ = process.communicate(timeout=30)
+            assert struck, f"{phase} was not seen:\n{output}"
+            assert process.returncode == -9
+            wait_for(lambda: not scene.jobs_left, timeout=15, what="the end of the jobs")
+            workspace.ok("--unlock")
+            again = {name for (name, what), n in scene.trail.items() if n > trail[name, what]}
+            assert not again & accepted, "what was accepted does not run again"
+        process = workspace.start("--rerun-incomplete")
+        scene.driver = process.pid
+        enough = moments.randrange(scene.done + 1, chaos.JOBS - 30)
+        wait_for(lambda: scene.done >= enough and descendants(second, "ray::execute"), what="work")
+        [raylet] = [pid for pid in descendants(second, "raylet") if _name(pid) == "raylet"]
+        kill(raylet)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        assert JobStatus.LOST in {job.record.status for job in workspace.history.jobs}
+        _check(workspace, scene, undisturbed)
+    ends = [history.end and history.end.status for history in workspace.histories()]
+    assert ends[-1] == "succeeded"
+    assert set(ends[:-1]) <= {"interrupted", None}
+
+
+def _accepted(workspace: Workspace) -> set[str]:
+    return {
+        _trail(job.record)
+        for history in workspace.histories()
+        for job in history.jobs
+        if job.state is JobState.ACCEPTED
+    }
+
+
+def _trail(record: JobRecord) -> str:
+    return f"{record.spec.rule}.{record.spec.wildcards['i']}"
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
