@@ -20,7 +20,7 @@ def execute_apart(payload: bytes, parcels: Sequence[Sequence[Any]]) -> Iterator[
     """Run a task whose files travel with it, see ``operations.apart``."""
     from snakemake_repro.operations import apart
 
-    return apart.execute_apart(payload, parcels)
+    yield from apart.execute_apart(payload, parcels)  # Ray streams only what yields by itself
 
 
 def warm_up() -> None:
