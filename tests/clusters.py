@@ -147,6 +147,44 @@ def ray_cluster(
             process.stdout.close()
 
 
+@contextmanager
+def ray_head(port: int, environ: dict[str, str], directory: Path) -> Iterator[int]:
+    """Give the process of a head that people start, on a port of loopback; it may be killed.
+
+    Args:
+        port: Where it listens.
+        environ: With the token.
+        directory: For what it writes.
+    """
+    options = {
+        "port": port,
+        "node-ip-address": "127.0.0.1",
+        "num-cpus": 2,
+        "object-store-memory": 128 * 1024 * 1024,
+        "include-dashboard": "false",
+        "temp-dir": directory,
+        "min-worker-port": 0,
+        "max-worker-port": 0,
+    }
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            *(f"--{name}={value}" for name, value in options.items()),
+            *("--disable-usage-stats", "--log-style=record"),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        start_new_session=True,
+    )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def can_hide() -> bool:
     """Tell whether a process of ours may have a file system that others do not see."""
     done = subprocess.run(

@@ -124,7 +124,7 @@ ONLY_IN = {
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("conda_lock", "tenacity", "networkx")
+NOT_YET = ("conda_lock", "networkx")
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {

@@ -21,6 +21,8 @@ from snakemake_repro.records.tasks import Node, ResourceRequest, Task, TaskResul
 
 _START_TIMEOUT_S = 120.0
 _SHUTDOWN_PATIENCE_S = 4.0
+_HEAD_PATIENCE_S = 60.0
+"""How long a lost head may take to be there again."""
 _MAX_RESTARTS = 5
 """Within one run; a gateway that dies this often has a reason that repeating will not mend."""
 
@@ -154,7 +156,8 @@ class Gateway:
     def _spawn(self) -> None:
         self._ready.clear()
         self._silent.clear()
-        process = ahead.take(self._address) or start(self._address)
+        patience = _HEAD_PATIENCE_S if self._restarts else 0
+        process = ahead.take(self._address) or start(self._address, patience=patience)
         instruct(process, cpus=self._cpus, log=self._log)
         self._process = process
         assert process.stdout is not None

@@ -56,8 +56,12 @@ class Ahead:
 ahead = Ahead()
 
 
-def start(address: str | None) -> Process:
+def start(address: str | None, *, patience: float = 0) -> Process:
     """Start a gateway, which can import Ray as soon as it knows of which cluster.
+
+    Args:
+        address: Of a cluster to be joined.
+        patience: How many seconds it waits for the head of that cluster.
 
     Raises:
         OSError: It cannot be started.
@@ -73,7 +77,7 @@ def start(address: str | None) -> Process:
     )
     with contextlib.suppress(OSError):
         assert process.stdin is not None
-        write_frame(process.stdin, {"address": address})
+        write_frame(process.stdin, {"address": address, "patience": patience})
     return process
 
 

@@ -14,13 +14,14 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
+from snakemake_repro.backends.ray_parts import children_named, listeners
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -33,6 +34,8 @@ _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
 _DIRECTORY_PREFIX = "repro-ray-"
 _PROBE_TIMEOUT_S = 5.0
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 5.0
 _LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own switch for "one machine only": every server listens on loopback."""
 
@@ -72,7 +75,8 @@ class RayCluster:
             outcome: Called from Ray's threads when an attempt ends.
             address: Of an existing cluster; ``None`` starts one that ends with this process.
             cpus: Logical CPUs of a cluster started here; ``None`` for all of the machine's.
-            head_lost: Called once when a cluster started here loses its head.
+            head_lost: Called once when a cluster started here loses its head, or an existing one
+                its part on this machine.
 
         Raises:
             ClusterError: The cluster cannot be started or reached, or does not fit.
@@ -86,7 +90,6 @@ class RayCluster:
         self._closing = threading.Event()
         if address is None:
             self._start(cpus)
-            threading.Thread(target=self._watch, args=(head_lost,), daemon=True).start()
         else:
             self._join(address)
         import ray
@@ -98,6 +101,9 @@ class RayCluster:
         self._carrier: Carrier | None = None
         if address is not None:
             self._check_workers(address)
+        own = children_named(os.getpid(), _HEAD_PROCESSES)
+        watched = own if address is None else list(listeners(self._raylet_socket()))
+        threading.Thread(target=self._watch, args=(watched, head_lost), daemon=True).start()
         self._warm()
 
     @property
@@ -295,9 +301,15 @@ class RayCluster:
                 hint=f"Install version {snakemake_repro.__version__} in the workers' environment.",
             ) from exc
 
-    def _watch(self, head_lost: Callable[[], None]) -> None:
-        """Notice at once what Ray itself reports only after a minute: the head is gone."""
-        watched = _descendants_named(os.getpid(), _HEAD_PROCESSES)
+    def _raylet_socket(self) -> str:
+        """Return where the part of the cluster listens that this machine has."""
+        here = self._ray.get_runtime_context().get_node_id()
+        return next(
+            str(node["RayletSocketName"]) for node in self._ray.nodes() if node["NodeID"] == here
+        )
+
+    def _watch(self, watched: Iterable[int], head_lost: Callable[[], None]) -> None:
+        """Notice at once what Ray itself reports after a minute or, of a new head, never."""
         while not self._closing.wait(_HEAD_POLL_S):
             if not all(processtree.alive(pid) for pid in watched):
                 head_lost()
@@ -360,12 +372,25 @@ def _own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def import_ray(address: str | None) -> None:
-    """Import Ray for a cluster that is joined, or started, later."""
+def import_ray(address: str | None, *, patience: float) -> None:
+    """Import Ray for a cluster that is joined, or started, later.
+
+    Args:
+        address: Of the one to be joined.
+        patience: How many seconds to wait for its head, which may be starting again.
+    """
     loopback = address is None
     if address is not None:
+        from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+        patient = Retrying(
+            retry=retry_if_exception_type(ClusterError),
+            stop=stop_after_delay(patience),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE_S, max=_LONGEST_PAUSE_S),
+            reraise=True,
+        )
         with contextlib.suppress(ClusterError):  # who joins it says so
-            loopback = _probe(address)
+            loopback = patient(_probe, address)
     _set_process_defaults(loopback=loopback)
     importlib.import_module("ray")
 
@@ -395,21 +420,6 @@ def _sweep(parent: str) -> None:
         ours = directory.stat().st_uid == os.getuid()
         if ours and pid.isdigit() and not processtree.alive(int(pid)):
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _descendants_named(pid: int, names: tuple[str, ...]) -> list[int]:
-    """Return the children of a process that run one of the named programs."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
-        except OSError:
-            continue
-        if name in names and int(rest.split()[1]) == pid:
-            found.append(int(entry.name))
-    return found
 
 
 def _last_line(error: BaseException) -> str:

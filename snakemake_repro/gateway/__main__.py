@@ -69,7 +69,7 @@ def main() -> int:
     address = first[0]["address"]
     from snakemake_repro.backends.ray_cluster import RayCluster, import_ray
 
-    import_ray(address)
+    import_ray(address, patience=first[0]["patience"])
     # Ray takes its time to import; a driver that is gone by then must not start a cluster
     second = read_frame(requests)
     if second is None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from clusters import python_without_us, ray_cluster
+from clusters import RunningCluster, python_without_us, ray_cluster, ray_head
+from processes import command, descendants, kill, wait_for, with_environment
 from runs import Workspace
+from servers import free_port
 
-from snakemake_repro.records import JobState, Tier
+from snakemake_repro.records import JobState, JobStatus, Tier
 
 pytestmark = pytest.mark.integration
 
@@ -74,3 +80,60 @@ def test_a_cluster_with_another_version_is_refused_by_name(
     here = importlib.metadata.version("snakemake")
     assert f"(snakemake: 9.1.0 there, {here} here)" in done.output
     assert not (root / "a.txt").exists()
+
+
+SLOW = """
+rule all:
+    input: expand("out/{i}.txt", i=range(12))
+rule slow:
+    output: "out/{i}.txt"
+    shell: "sleep 1; echo {wildcards.i} > {output}"
+"""
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory for a head: its sockets have short names."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="repro-head-") as directory:
+        yield Path(directory)
+
+
+@pytest.mark.parametrize("fate", ["returns", "stays away"])
+def test_a_joined_cluster_whose_head_dies(
+    root: Path, tracking_uri: str, short: Path, fate: str
+) -> None:
+    port = free_port()
+    environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    cluster = RunningCluster(address=f"127.0.0.1:{port}", environ=environ)
+    workspace = Workspace(root, cluster, tracking_uri)
+    workspace.write("Snakefile", SLOW)
+    with ExitStack() as stack:
+        first = stack.enter_context(ray_head(port, environ, short / "1"))
+        wait_for(lambda: _raylets(first), what="the head")
+        process = workspace.start()
+        wait_for(lambda: len(list(root.glob("out/*.txt"))) > 1, timeout=90, what="two jobs")
+        for pid in (first, *descendants(first)):
+            with suppress(ProcessLookupError):
+                kill(pid)
+        if fate == "returns":
+            stack.enter_context(ray_head(port, environ, short / "2"))
+        output, _ = process.communicate(timeout=200)
+    assert "Traceback" not in output
+    assert not [pid for pid in with_environment("REPRO_JOB=") if str(root) in command(pid)]
+    history = workspace.history
+    assert history.end is not None
+    if fate == "returns":
+        assert process.returncode == 0, output
+        lost = [job for job in history.jobs if job.record.status is JobStatus.LOST]
+        assert lost
+        assert {job.record.attempt for job in history.jobs} == {1}, "a loss costs no attempt"
+        texts = [(root / f"out/{i}.txt").read_text() for i in range(12)]
+        assert texts == [f"{i}\n" for i in range(12)]
+    else:
+        assert process.returncode == 1
+        assert f"cannot reach a Ray cluster at 127.0.0.1:{port}" in output
+        assert history.end.status == "failed"
+
+
+def _raylets(head: int) -> list[int]:
+    return descendants(head, "raylet/raylet")

@@ -1,0 +1,43 @@
+"""Processes of a cluster on this machine: those whose death is the end of the connection."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+_TIMEOUT_S = 5.0
+_CREDENTIALS = "3i"
+"""``struct ucred`` of unix(7)."""
+
+
+def listeners(path: str) -> Iterator[int]:
+    """Yield the process that listens on a socket of this machine, if it can be seen."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_TIMEOUT_S)
+        try:
+            connection.connect(path)
+        except OSError:
+            return
+        credentials = connection.getsockopt(
+            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize(_CREDENTIALS)
+        )
+    pid, _, _ = struct.unpack(_CREDENTIALS, credentials)
+    if pid:  # 0: in a container of its own
+        yield pid
+
+
+def children_named(pid: int, names: tuple[str, ...]) -> list[int]:
+    """Return the children of a process that run one of the named programs."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if name in names and int(rest.split()[1]) == pid:
+            found.append(int(entry.name))
+    return found
