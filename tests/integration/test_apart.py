@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clusters import RunningCluster, can_hide, node_elsewhere, ray_cluster
+from conda_channel import make_channel, serve
 from processes import descendants, kill, wait_for
 from runs import Workspace
 
-from snakemake_repro.records import EnvironmentKind, FileKind, JobState, JobStatus, Tier
+from snakemake_repro.records import (
+    EnvironmentKind,
+    FileKind,
+    IsolationMode,
+    JobState,
+    JobStatus,
+    Tier,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +224,51 @@ def test_environments_are_made_on_the_node(workspace: Workspace, python: str) ->
         "grouped": EnvironmentKind.CONTAINER,
     }
     assert not list((workspace.root / ".repro/arriving").glob("*"))
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_conda_and_hermetic_jobs_run_on_the_node(workspace: Workspace, tmp_path: Path) -> None:
+    with serve(make_channel(tmp_path / "channel")) as url:
+        _write(
+            workspace,
+            {
+                "Snakefile": """
+                    rule all:
+                        input: "out/closed.txt", "out/forked.txt"
+                    rule conda:
+                        input: "data/in.txt"
+                        output: "out/conda.txt"
+                        conda: "envs/greet.yaml"
+                        shell: "greet > {output}; cat {input} >> {output}"
+                    rule closed:
+                        input: "out/conda.txt"
+                        output: "out/closed.txt"
+                        conda: "envs/greet.yaml"
+                        resources: hermetic=True
+                        shell:
+                            "greet > {output}; cat {input} >> {output};"
+                            "test -e data/in.txt || echo closed >> {output}"
+                    rule forked:
+                        input: "out/conda.txt"
+                        output: "out/forked.txt"
+                        conda: "envs/greet.yaml"
+                        run: shell("greet > {output}; cat {input} >> {output}")
+                """,
+                "envs/greet.yaml": f"channels: [{url}]\ndependencies: [python, greet]\n",
+                "data/in.txt": "in\n",
+            },
+        )
+        workspace.ok(*APART)
+    assert (workspace.root / "out/closed.txt").read_text() == "greet 2.0\ngreet 2.0\nin\nclosed\n"
+    assert (workspace.root / "out/forked.txt").read_text() == "greet 2.0\ngreet 2.0\nin\n"
+    jobs = {job.record.spec.rule: job.record for job in workspace.history.jobs}
+    kinds = {
+        workspace.history.environments[str(job.spec.environment)].kind for job in jobs.values()
+    }
+    assert kinds == {EnvironmentKind.CONDA}
+    isolation = jobs["closed"].isolation
+    assert isolation is not None
+    assert isolation.mode is IsolationMode.ENFORCE
 
 
 def test_a_storage_that_driver_and_node_reach_can_be_used(
