@@ -422,7 +422,10 @@ def _starts(workspace: Workspace, engine: Engine) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("victim", ["worker", "driver", "ctrl-c"])
+STOPS = {"ctrl-c": signal.SIGINT, "sigterm": signal.SIGTERM}
+
+
+@pytest.mark.parametrize("victim", ["worker", "driver", *STOPS])
 def test_no_container_outlives_who_started_it(
     alone: Workspace, engine: Engine, small: str, victim: str
 ) -> None:
@@ -432,11 +435,12 @@ def test_no_container_outlives_who_started_it(
         [pid] = descendants(process.pid, "ray::execute")
         kill(pid)
     else:
-        kill(process.pid, signal.SIGINT if victim == "ctrl-c" else signal.SIGKILL)
-    wait_for(lambda: not _ours(engine), timeout=15, what="the end of the container")
+        kill(process.pid, STOPS.get(victim, signal.SIGKILL))
+    patience = 5 if victim in STOPS else 15
+    wait_for(lambda: not _ours(engine), timeout=patience, what="the end of the container")
     process.communicate(timeout=60)
     assert process.returncode != 0
-    if victim == "ctrl-c":
+    if victim in STOPS:
         assert alone.job("a").state is JobState.INTERRUPTED
     if victim == "worker":
         assert alone.job("a").record.status is JobStatus.LOST
