@@ -11,16 +11,20 @@ import collections
 import contextlib
 import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from processes import ancestors, command, descendants, kill, opened, stopped, with_environment
 from runs import Workspace
 
+from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.logic.history import RunHistory, results
 from snakemake_repro.records import JobRecord, JobState, JobStatus, Origin
 
 JOBS = 200
+FIRST = 194
+"""Of them, those that wait for no other."""
 SNAKEFILE = """
 rule all:
     input:
@@ -79,6 +83,12 @@ class Scene:
         self._mark = mark
         self._cluster = cluster
         self.driver = 0
+        self._runs = 0
+
+    def watch(self, driver: int) -> None:
+        """Turn to a run that was just started."""
+        self.driver = driver
+        self._runs = len(JournalStore(self._workspace.root).run_ids())
 
     # -- what is seen ------------------------------------------------------------------------
 
@@ -137,18 +147,15 @@ class Scene:
 
     # -- phases: each strikes and returns True, or finds that it is not the moment ----------------
 
-    def submit(self, victim: Callable[[], int | None]) -> bool:
-        """Strike when a run has begun and sends its jobs, before any of them does anything."""
-        before = self.trail
-        pid = victim()
-        histories = self._workspace.histories()
-        if pid is None or not histories or histories[-1].end is not None:
+    def submit(self, victim: Callable[[], int | None], pause: float = 0) -> bool:
+        """Strike when a run has begun, after a pause; what it had sent is seen in its record."""
+        if len(JournalStore(self._workspace.root).run_ids()) == self._runs:
             return False
-        with stopped(pid):
-            if self.trail != before or self.workers:
-                return False
+        pid = victim()
+        if pid is not None:
+            time.sleep(pause)
             kill(pid)
-        return True
+        return pid is not None
 
     def run(self, victim: Callable[[int], int | None]) -> bool:
         """Strike while the command of a job runs.

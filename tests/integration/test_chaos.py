@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import chaos
@@ -13,13 +15,16 @@ import pytest
 from chaos import Scene, attempts, drawn, standing
 from clusters import RunningCluster, another_node, ray_cluster
 from mlflow_view import View
-from processes import descendants, kill, polled, wait_for, with_environment
+from processes import command, descendants, kill, polled, stopped, wait_for, with_environment
 from runs import Workspace
 
 from snakemake_repro.operations.sync import pending
 from snakemake_repro.records import JobRecord, JobState, JobStatus
 
 pytestmark = pytest.mark.integration
+
+SUBMISSIONS = 4
+"""How often a run is struck that sends its jobs: it does so within a moment."""
 
 CPUS = 4
 """Logical ones: jobs mostly wait."""
@@ -73,7 +78,8 @@ def _check(workspace: Workspace, scene: Scene, expected: dict[str, tuple[str, st
     assert JobStatus.FAILED not in {record.status for record in records}
     assert not list((workspace.root / ".snakemake").glob("locks/*"))
     assert not list((workspace.root / ".repro").glob("arriving/*"))
-    wait_for(lambda: not scene.left, timeout=15, what=f"the end of {scene.left}")
+    wait_for(lambda: not scene.jobs_left, timeout=15, what="the end of every job")
+    wait_for(lambda: not scene.left, timeout=15, what="the end of everything else")
 
 
 def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
@@ -105,8 +111,8 @@ def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
         (moments.randrange(1, 120), "head", head),
         (0, "deliver", scene.deliver),
     ]
-    process = lonely.start("--ray-cpus", str(CPUS))
-    scene.driver = process.pid
+    process = lonely.start("--ray-cpus", str(CPUS), "--jobs", str(chaos.JOBS))
+    scene.watch(process.pid)
     try:
         while process.poll() is None and strikes:
             for strike in strikes[:]:
@@ -124,6 +130,8 @@ def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
     _check(lonely, scene, undisturbed)
     lost = [job.record for job in lonely.history.jobs if job.record.status is JobStatus.LOST]
     trail = scene.trail
+    sent = [r for r in lost if r.resubmission == 0 and "gateway" in str(r.error)]
+    assert sent, "submit"
     assert any(trail[_trail(r), "begun"] > trail[_trail(r), "ended"] for r in lost), "run"
     assert any(r.spec.rule == "big" and trail[_trail(r), "ended"] > 1 for r in lost), "hash"
     [record] = unheard[:1]
@@ -146,17 +154,22 @@ def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_w
     log = tmp_path / "cluster.log"
     with ray_cluster(2, log) as cluster, another_node(cluster, cpus=2, log=log) as second:
         workspace = Workspace(root, cluster, tracking_uri)
-        scene = Scene(workspace, mark)
+        scene = Scene(workspace, mark, cluster=os.getpid())
         phases = ["run", "hash", "journal"]
         moments.shuffle(phases)
-        for phase in ("submit", *phases):
+        phases += ["submit"] * SUBMISSIONS
+        halves = 0
+        while phases:
+            phase = phases.pop()
             accepted = _accepted(workspace)
             trail = scene.trail
-            process = workspace.start("--rerun-incomplete")
-            scene.driver = process.pid
-            driver = process.pid
+            width = ["--jobs", str(chaos.JOBS)] if phase == "submit" else []
+            process = workspace.start("--rerun-incomplete", *width)
+            scene.watch(driver := process.pid)
             look: dict[str, Callable[[], object]] = {
-                "submit": lambda driver=driver: scene.submit(lambda: driver),
+                "submit": lambda driver=driver: scene.submit(
+                    lambda: driver, moments.uniform(0, 0.3)
+                ),
                 "run": lambda driver=driver: scene.run(lambda _: driver),
                 "hash": lambda driver=driver: scene.hash(lambda _: driver),
                 "journal": lambda driver=driver: scene.journal(lambda: driver, wait_for),
@@ -167,16 +180,19 @@ def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_w
             output, _ = process.communicate(timeout=30)
             assert struck, f"{phase} was not seen:\n{output}"
             assert process.returncode == -9
-            wait_for(lambda: not scene.jobs_left, timeout=15, what="the end of the jobs")
+            wait_for(
+                lambda: not (scene.left or scene.jobs_left), timeout=15, what="the end of it all"
+            )
             workspace.ok("--unlock")
+            if phase == "submit":
+                halves += 0 < len(workspace.history.jobs) < chaos.FIRST
             again = {name for (name, what), n in scene.trail.items() if n > trail[name, what]}
             assert not again & accepted, "what was accepted does not run again"
+        assert halves, "no submission was struck when some jobs had been sent, and not all"
         process = workspace.start("--rerun-incomplete")
-        scene.driver = process.pid
-        enough = moments.randrange(scene.done + 1, chaos.JOBS - 30)
-        wait_for(lambda: scene.done >= enough and descendants(second, "ray::execute"), what="work")
-        [raylet] = [pid for pid in descendants(second, "raylet") if _name(pid) == "raylet"]
-        kill(raylet)
+        scene.watch(process.pid)
+        enough = scene.done + moments.randrange(1, 10)
+        wait_for(lambda: scene.done >= enough and _lose(second), what="work on the second node")
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
         assert JobStatus.LOST in {job.record.status for job in workspace.history.jobs}
@@ -184,6 +200,24 @@ def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_w
     ends = [history.end and history.end.status for history in workspace.histories()]
     assert ends[-1] == "succeeded"
     assert set(ends[:-1]) <= {"interrupted", None}
+
+
+def _lose(node: int) -> bool:
+    """Kill a node's raylet and its workers while one is busy, as when power fails.
+
+    The raylet alone would not do: Ray's idle workers outlive it for more than a minute.
+    """
+    for worker in descendants(node, "ray::execute"):
+        with stopped(worker):
+            if "ray::execute" not in command(worker):
+                continue
+            others = descendants(node, "ray::")
+            [raylet] = [pid for pid in descendants(node, "raylet") if _name(pid) == "raylet"]
+            for pid in (raylet, *others):
+                with suppress(ProcessLookupError):
+                    kill(pid)
+            return True
+    return False
 
 
 def _accepted(workspace: Workspace) -> set[str]:
