@@ -85,6 +85,7 @@ ONLY_IN = {
     ),
     "socket": (
         "snakemake_repro.backends.ray_cluster",
+        "snakemake_repro.backends.ray_parts",
         "snakemake_repro.backends.host",
         "snakemake_repro.backends.journal",
     ),
