@@ -12,7 +12,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,5 +114,4 @@ def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
 
 def _key(address: str | None) -> tuple[Any, ...]:
     """Return all that Ray reads when it is imported."""
-    variables: Mapping[str, str] = os.environ
-    return (address, sorted(item for item in variables.items() if item[0].startswith("RAY_")))
+    return (address, sorted(item for item in os.environ.items() if item[0].startswith("RAY_")))

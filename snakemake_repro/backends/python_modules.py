@@ -10,12 +10,14 @@ from pathlib import Path
 from snakemake_repro.errors import StorageError
 from snakemake_repro.logic.imports import imported
 
+_PYTHON = ".py"
+
 
 def project_modules(script: Path, directory: Path) -> dict[str, Path]:
     """Return every file below a directory that a script imports, directly or not.
 
     Args:
-        script: The script, or a copy of it.
+        script: The script, or a copy of it; what is no Python file imports nothing.
         directory: Where its imports are looked for: Snakemake puts the directory of the original
             behind everything else on the search path.
 
@@ -26,7 +28,7 @@ def project_modules(script: Path, directory: Path) -> dict[str, Path]:
         StorageError: A file is there but cannot be read.
     """
     found: dict[str, Path] = {}
-    waiting = [(script, "")]
+    waiting = [(script, "")] if script.suffix == _PYTHON and script.is_file() else []
     while waiting:
         file, package = waiting.pop()
         for name in _imported(file, file.stat().st_mtime_ns, package):
@@ -59,7 +61,7 @@ def _files(directory: Path, name: str) -> Iterator[tuple[Path, str]]:
             if package.is_file():
                 yield package, ".".join(parts[:count])
             continue
-        module = place.with_name(f"{place.name}.py")
+        module = place.with_name(f"{place.name}{_PYTHON}")
         if module.is_file():
             yield module, ".".join(parts[: count - 1])
         return

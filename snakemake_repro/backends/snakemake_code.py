@@ -16,8 +16,6 @@ from snakemake_repro.records import CodeText, Digest
 MAX_TEXT = 1_000_000
 """Bytes of code whose text is kept; of longer code the digest only."""
 
-_PYTHON = ".py"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Code:
@@ -62,7 +60,7 @@ class CodeReader:
         path = Path(self._workflow.sourcecache.get_path(source))
         name = str(source.get_filename())
         modules: dict[str, Digest] = {}
-        if name.endswith(_PYTHON) and source.is_local:
+        if source.is_local:
             # an import is resolved beside the original, not beside Snakemake's copy of it
             directory = Path(source.get_path_or_uri(secret_free=True)).parent
             found = project_modules(path, directory)
@@ -78,7 +76,7 @@ class CodeReader:
         return digest
 
     def _file(self, path: Path, name: str) -> Digest:
-        stamp = _stamp(path)
+        stamp = str(path), path.stat().st_mtime_ns
         if stamp not in self._digests:
             digest, size = hash_file(path)
             self._digests[stamp] = digest
@@ -99,10 +97,6 @@ class CodeReader:
             return None if isinstance(source, dict) else source
         path = job.rule.script or job.rule.notebook
         return None if path is None else job._path_to_source_file(path)  # noqa: SLF001
-
-
-def _stamp(path: Path) -> tuple[str, int]:
-    return str(path), path.stat().st_mtime_ns
 
 
 def _read(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from snakemake_repro.backends.snakemake_values import members_of
 from snakemake_repro.errors import EnvironmentSpecError
 from snakemake_repro.logic.plain import NotPlainError
 from snakemake_repro.logic.resources import gpus_of, memory_of
@@ -68,7 +69,7 @@ def container_request(
 
 def not_forked(job: Any, why: Exception) -> EnvironmentSpecError:
     """Return the refusal of a job in a container of Apptainer that takes the fork tier."""
-    rules = sorted({member.rule.name for member in (job if job.is_group() else [job])})
+    rules = sorted({member.rule.name for member in members_of(job)})
     reason = f"a value of type {why}" if isinstance(why, NotPlainError) else why
     return EnvironmentSpecError(
         f"rule {', '.join(rules)} cannot run in a container of Apptainer: it takes the fork tier "

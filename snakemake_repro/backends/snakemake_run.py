@@ -126,8 +126,7 @@ def _code_files(workflow: Any) -> Iterator[Path]:
                 base = rule.basedir.get_path_or_uri(secret_free=True)
                 path = Path(base, str(name).removeprefix("file://"))
                 yield path
-                if path.suffix == ".py" and path.is_file():
-                    yield from project_modules(path, path.parent).values()
+                yield from project_modules(path, path.parent).values()
     yield from (Path(str(name)) for name in workflow.configfiles)
 
 

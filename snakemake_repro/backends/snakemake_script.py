@@ -40,7 +40,7 @@ class Script:
     @property
     def modules(self) -> dict[str, Digest]:
         """Digests of what it imports from its project, by path relative to its directory."""
-        if self.path is None or self.path.suffix != ".py" or not self.path.is_file():
+        if self.path is None:
             return {}
         found = project_modules(self.path, self.path.parent)
         return {name: hash_file(file)[0] for name, file in found.items()}

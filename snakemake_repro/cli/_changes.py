@@ -63,9 +63,7 @@ def details(change: Change, *, everything: bool) -> Iterator[RenderableType]:
     shown = change.text if everything else change.text[:_FEW_LINES]
     for line in shown:
         yield _line(line)
-    if len(shown) < len(change.text):
-        rest = len(change.text) - len(shown)
-        yield Text(f"and {_text.count(rest, 'more line')} (--all)", style="dim")
+    yield from _terminal.rest(change.text, shown, "line")
 
 
 def files(changed: Sequence[FileChange], *, everything: bool) -> Iterator[RenderableType]:
@@ -75,9 +73,7 @@ def files(changed: Sequence[FileChange], *, everything: bool) -> Iterator[Render
         text = _terminal.name(file.path)
         text.append(f"  {_digest(file.old)} -> {_digest(file.new)}", style="cyan")
         yield text
-    if len(shown) < len(changed):
-        rest = len(changed) - len(shown)
-        yield Text(f"and {_text.count(rest, 'more file')} (--all)", style="dim")
+    yield from _terminal.rest(changed, shown, "file")
 
 
 def _line(line: str) -> Text:

@@ -59,11 +59,7 @@ def _findings(comparison: Comparison, *, everything: bool) -> Iterator[Renderabl
         yield _terminal.indented(_changes.headline(finding.change))
         for line in _finding(finding, everything=everything):
             yield _terminal.indented(_terminal.indented(line))
-    if len(shown) < len(found):
-        rest = len(found) - len(shown)
-        yield _terminal.indented(
-            Text(f"and {_text.count(rest, 'more difference')} (--all)", style="dim")
-        )
+    yield from map(_terminal.indented, _terminal.rest(found, shown, "difference"))
 
 
 def _finding(finding: Finding, *, everything: bool) -> Iterator[RenderableType]:
@@ -96,11 +92,9 @@ def _not_done(comparison: Comparison, *, everything: bool) -> Iterator[Renderabl
     if not found:
         return
     yield _terminal.heading("In one run only", _text.count(len(found), "job"))
-    for one in found if everything else found[:_FEW_NOT_DONE]:
-        yield _terminal.indented(_alone(one))
-    if not everything and len(found) > _FEW_NOT_DONE:
-        rest = _text.count(len(found) - _FEW_NOT_DONE, "more job")
-        yield _terminal.indented(Text(f"and {rest} (--all)", style="dim"))
+    shown = found if everything else found[:_FEW_NOT_DONE]
+    yield from map(_terminal.indented, map(_alone, shown))
+    yield from map(_terminal.indented, _terminal.rest(found, shown, "job"))
 
 
 def _alone(one: NotDone) -> Text:
@@ -128,11 +122,10 @@ def _metrics(comparison: Comparison, *, everything: bool) -> Iterator[Renderable
     table = _terminal.table(
         ("job", "fold"), "metric", ("a", "right"), ("b", "right"), ("b - a", "right")
     )
-    for one in found if everything else found[:_FEW_METRICS]:
+    shown = found if everything else found[:_FEW_METRICS]
+    for one in shown:
         a, b = ("-" if v is None else _text.value(v) for v in (one.old, one.new))
         delta = "" if one.old is None or one.new is None else _text.value(one.new - one.old)
         table.add_row(_terminal.name(one.job), _text.name(one.name), a, b, delta)
     yield _terminal.indented(table)
-    if not everything and len(found) > _FEW_METRICS:
-        rest = _text.count(len(found) - _FEW_METRICS, "more metric")
-        yield _terminal.indented(Text(f"and {rest} (--all)", style="dim"))
+    yield from map(_terminal.indented, _terminal.rest(found, shown, "metric"))

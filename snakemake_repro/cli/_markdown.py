@@ -60,21 +60,20 @@ def _results(summary: RunSummary) -> Iterator[str]:
         (file for file in summary.outputs if file.final and not file.removed),
         key=lambda file: file.path,
     )
-    if final:
-        yield "\n## Results\n"
-        yield from _table(
-            ("file", "SHA-256", "job", "environment", "from"),
+    yield from _section(
+        "Results",
+        ("file", "SHA-256", "job", "environment", "from"),
+        [
             (
-                (
-                    _span(file.path),
-                    _digest(file.digest),
-                    _span(file.job),
-                    _span(file.environment or "not recorded"),
-                    _origin(file),
-                )
-                for file in final
-            ),
-        )
+                _span(file.path),
+                _digest(file.digest),
+                _span(file.job),
+                _span(file.environment or "not recorded"),
+                _origin(file),
+            )
+            for file in final
+        ],
+    )
 
 
 def _origin(file: OutputFile) -> str:
@@ -84,60 +83,56 @@ def _origin(file: OutputFile) -> str:
 
 
 def _metrics(summary: RunSummary) -> Iterator[str]:
-    if summary.metrics:
-        yield "\n## Metrics\n"
-        yield from _table(
-            ("job", "metric", "value"),
-            ((_span(one.job), _span(one.name), _text.value(one.value)) for one in summary.metrics),
-        )
+    yield from _section(
+        "Metrics",
+        ("job", "metric", "value"),
+        [(_span(one.job), _span(one.name), _text.value(one.value)) for one in summary.metrics],
+    )
 
 
 def _inputs(summary: RunSummary) -> Iterator[str]:
-    if summary.inputs:
-        yield "\n## Inputs\n"
-        yield from _table(
-            ("file", "size", "SHA-256"),
-            (
-                (_span(file.path), _text.size(file.size), _digest(file.digest))
-                for file in summary.inputs
-            ),
-        )
+    yield from _section(
+        "Inputs",
+        ("file", "size", "SHA-256"),
+        [
+            (_span(file.path), _text.size(file.size), _digest(file.digest))
+            for file in summary.inputs
+        ],
+    )
 
 
 def _environments(summary: RunSummary) -> Iterator[str]:
-    if summary.environments:
-        yield "\n## Environments\n"
-        yield from _table(
-            ("name", "digest", "state", "jobs", "packages"),
+    yield from _section(
+        "Environments",
+        ("name", "digest", "state", "jobs", "packages"),
+        [
             (
-                (
-                    _span(one.name),
-                    _digest(one.digest),
-                    "pinned" if one.pinned else "not pinned",
-                    f"{one.jobs:,}",
-                    f"{one.packages:,}",
-                )
-                for one in summary.environments
-            ),
-        )
+                _span(one.name),
+                _digest(one.digest),
+                "pinned" if one.pinned else "not pinned",
+                f"{one.jobs:,}",
+                f"{one.packages:,}",
+            )
+            for one in summary.environments
+        ],
+    )
 
 
 def _rules(summary: RunSummary) -> Iterator[str]:
-    if summary.rules:
-        yield "\n## Cost\n"
-        yield from _table(
-            ("rule", "jobs", "time", "CPU", "peak memory"),
+    yield from _section(
+        "Cost",
+        ("rule", "jobs", "time", "CPU", "peak memory"),
+        [
             (
-                (
-                    _span(rule.rule),
-                    f"{rule.jobs.total:,}",
-                    _text.duration(rule.wall_s),
-                    _text.duration(rule.cpu_s),
-                    _text.size(None if rule.max_rss_mb is None else rule.max_rss_mb * 1024 * 1024),
-                )
-                for rule in summary.rules
-            ),
-        )
+                _span(rule.rule),
+                f"{rule.jobs.total:,}",
+                _text.duration(rule.wall_s),
+                _text.duration(rule.cpu_s),
+                _text.size(None if rule.max_rss_mb is None else rule.max_rss_mb * 1024 * 1024),
+            )
+            for rule in summary.rules
+        ],
+    )
 
 
 def _debts(summary: RunSummary) -> Iterator[str]:
@@ -149,7 +144,11 @@ def _debts(summary: RunSummary) -> Iterator[str]:
         yield f"- **{debt.code}**: {of}{_plain(debt.message)}. {_plain(debt.remedy)}"
 
 
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def _section(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a table under its title, if there is anything in it."""
+    if not rows:
+        return
+    yield f"\n## {title}\n"
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for row in rows:

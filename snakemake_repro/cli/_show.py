@@ -45,9 +45,8 @@ def attempts(history: RunHistory, console: Console, *, everything: bool) -> None
             _terminal.digest(record.spec.environment),
         )
     console.print(table)
-    if len(shown) < len(history.jobs):
-        rest = _text.count(len(history.jobs) - len(shown), "more attempt")
-        console.print(Text(f"and {rest} (--all)", style="dim"))
+    for line in _terminal.rest(history.jobs, shown, "attempt"):
+        console.print(line)
 
 
 def details(history: RunHistory, console: Console) -> None:
@@ -80,7 +79,7 @@ def _facts(job: JobHistory, history: RunHistory) -> Iterator[tuple[str, Renderab
         ("code", f"{spec.kind} {spec.source_name or ''} {spec.code or ''}"),
         *(("", f"imports {_text.name(name)} {digest}") for name, digest in spec.modules.items()),
         ("environment", _environment(spec.environment, history)),
-        ("parameters", _json(dict(_named(spec.params)))),
+        ("parameters", _json(spec.named_params)),
         ("reported", _json(record.params_reported)),
         ("seeds", _json(record.seeds)),
         ("resources", _json({"threads": spec.threads, **record.resources})),
@@ -105,11 +104,6 @@ def _host(host_id: str | None, history: RunHistory) -> str | None:
 def _environment(digest: Digest | None, history: RunHistory) -> str | None:
     known = history.environments.get(str(digest))
     return None if digest is None else f"{'' if known is None else known.name} {digest}"
-
-
-def _named(params: Iterable[tuple[str | None, object]]) -> Iterator[tuple[str, object]]:
-    for position, (name, value) in enumerate(params):
-        yield (str(position) if name is None else name), value
 
 
 def _files(files: Iterable[FileRecord]) -> RenderableType:

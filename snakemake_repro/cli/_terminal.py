@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
@@ -58,6 +58,13 @@ def heading(text: str, detail: str = "") -> Text:
 def indented(what: RenderableType) -> Padding:
     """Return something under a heading."""
     return Padding(what, (0, 0, 0, INDENT), expand=False)
+
+
+def rest(found: Sized, shown: Sized, what: str, where: str = "") -> Iterator[Text]:
+    """Yield how many things are left out, where some are, and how they are seen."""
+    left = len(found) - len(shown)
+    if left:
+        yield Text(f"and {_text.count(left, f'more {what}')}{where} (--all)", style="dim")
 
 
 def table(*columns: str | tuple[str, str]) -> Table:

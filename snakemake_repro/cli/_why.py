@@ -22,9 +22,8 @@ def render(reasons: Sequence[Because], console: Console, *, everything: bool) ->
         tree = Tree(_job(because), guide_style="dim")
         _grow(tree, because, everything=everything)
         console.print(tree)
-    if len(shown) < len(reasons):
-        rest = _text.count(len(reasons) - len(shown), "more job")
-        console.print(Text(f"and {rest} (--all)", style="dim"))
+    for line in _terminal.rest(reasons, shown, "job"):
+        console.print(line)
 
 
 def _job(because: Because) -> Text:
@@ -46,19 +45,15 @@ def _grow(tree: Tree, because: Because, *, everything: bool) -> None:
         branch = tree.add(_changes.headline(change))
         for line in _changes.details(change, everything=everything):
             branch.add(line)
-    if len(shown) < len(because.changes):
-        rest = _text.count(len(because.changes) - len(shown), "more change")
-        tree.add(Text(f"and {rest} (--all)", style="dim"))
-    for line in _said(because):
+    for line in (*_terminal.rest(because.changes, shown, "change"), *_said(because)):
         tree.add(line)
     for change in because.since if everything else because.since[:_FEW_CHANGES]:
         tree.add(Text("since then: ", style="yellow").append_text(_changes.headline(change)))
     causes = because.causes if everything else because.causes[:_FEW_CHANGES]
     for cause in causes:
         _grow(tree.add(_job(cause)), cause, everything=everything)
-    if len(causes) < len(because.causes):
-        rest = _text.count(len(because.causes) - len(causes), "more job")
-        tree.add(Text(f"and {rest} above it (--all)", style="dim"))
+    for line in _terminal.rest(because.causes, causes, "job", " above it"):
+        tree.add(line)
 
 
 def _said(because: Because) -> Iterator[Text]:

@@ -9,6 +9,7 @@ import click
 from snakemake_repro.cli import _command
 
 if TYPE_CHECKING:
+    from snakemake_repro.logic.comparison import Comparison
     from snakemake_repro.operations.access import Place
 
 _EXIT = {"different": _command.DIFFERS, "undecided": _command.UNDECIDED}
@@ -41,12 +42,17 @@ def diff(*, a: str | None, b: str, everything: bool, place: Place, as_json: bool
         old = (
             access.run_before(index, new) if a is None else access.find_run(index, a, place.workdir)
         )
-    comparison = compare.compare_runs(index, old, new)
+    return told(compare.compare_runs(index, old, new), everything=everything, as_json=as_json)
+
+
+def told(comparison: Comparison, *, everything: bool, as_json: bool) -> int:
+    """Print a comparison; return the exit code that says what it came to."""
     if as_json:
         from snakemake_repro.cli._json import emit
 
         emit({"comparison": comparison})
     else:
+        from snakemake_repro.cli import _terminal
         from snakemake_repro.cli._diff import render
 
         render(comparison, _terminal.console(), everything=everything)

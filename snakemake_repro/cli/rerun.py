@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from snakemake_repro.cli import _command
+from snakemake_repro.cli.diff import told
 
 if TYPE_CHECKING:
     from snakemake_repro.operations.access import Place
-
-_EXIT = {"different": _command.DIFFERS, "undecided": _command.UNDECIDED}
 
 
 @click.command(cls=_command.Command, epilog=_command.EXIT_CODES)
@@ -55,12 +54,4 @@ def rerun(
     with scratch_place(place.workdir.name, keep) as target:
         click.echo(f"Repeating run {_text.short(run_id)} in {_text.name(str(target))}.", err=True)
         comparison = rerun(index, run_id, place.workdir, target, extra)
-    if as_json:
-        from snakemake_repro.cli._json import emit
-
-        emit({"comparison": comparison})
-    else:
-        from snakemake_repro.cli._diff import render
-
-        render(comparison, _terminal.console(), everything=everything)
-    return _EXIT.get(comparison.likeness.value, _command.OK)
+    return told(comparison, everything=everything, as_json=as_json)

@@ -9,7 +9,9 @@ import click
 from snakemake_repro.cli import _command
 
 if TYPE_CHECKING:
+    from snakemake_repro.logic.rebuilds import Rebuild
     from snakemake_repro.operations.access import Place
+    from snakemake_repro.operations.verify import Verification
 
 
 @click.command(cls=_command.Command, epilog=_command.EXIT_CODES)
@@ -76,9 +78,7 @@ def verify(
         from snakemake_repro.cli._verify import render
 
         render(verification, _terminal.console(), everything=everything)
-    if verification.differs:
-        return _command.DIFFERS
-    return _command.UNDECIDED if verification.undecided else _command.OK
+    return _exit_code(verification)
 
 
 def _rebuild(
@@ -110,6 +110,10 @@ def _rebuild(
         from snakemake_repro.cli._rebuild import render
 
         render(rebuilt, _terminal.console(), everything=everything)
-    if rebuilt.differs:
+    return _exit_code(rebuilt)
+
+
+def _exit_code(found: Verification | Rebuild) -> int:
+    if found.differs:
         return _command.DIFFERS
-    return _command.UNDECIDED if rebuilt.undecided else _command.OK
+    return _command.UNDECIDED if found.undecided else _command.OK

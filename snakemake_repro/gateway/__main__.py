@@ -117,8 +117,7 @@ def _settle(settings: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.close(log)
     os.chdir(settings["workdir"])
-    for name in set(os.environ) - set(settings["environ"]):
-        del os.environ[name]
+    os.environ.clear()
     os.environ.update(settings["environ"])
 
 

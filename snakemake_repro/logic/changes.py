@@ -151,11 +151,7 @@ def _text(name: str, old: CodeText | None, new: CodeText | None) -> tuple[str, .
 
 def _params(spec: JobSpec) -> dict[str, Json]:
     """Return parameters by name, those in mappings by dotted name, unnamed ones by position."""
-    found: dict[str, Json] = {}
-    for position, pair in enumerate(spec.params):
-        name, value = pair
-        found.update(_flat(str(position) if name is None else str(name), value))
-    return found
+    return dict(pair for name, value in spec.named_params.items() for pair in _flat(name, value))
 
 
 def _flat(name: str, value: Json) -> Iterator[tuple[str, Json]]:
@@ -181,12 +177,14 @@ def _inputs(old: Sequence[FileRecord], new: Sequence[FileRecord]) -> Iterator[Ch
         if a != b:
             some = True
             yield Change(kind=ChangeKind.INPUT, name=path, old=a, new=b)
-    shown_old, shown_new = (
-        [file.path if file.name is None else f"{file.name}={file.path}" for file in files]
-        for files in (old, new)
-    )
+    shown_old, shown_new = _shown(old), _shown(new)
     if not some and shown_old != shown_new:
         yield Change(kind=ChangeKind.INPUT, name="names and order", old=shown_old, new=shown_new)
+
+
+def _shown(files: Sequence[FileRecord]) -> list[str]:
+    """Return paths, with their names where they have some."""
+    return [file.path if file.name is None else f"{file.name}={file.path}" for file in files]
 
 
 def _content(file: FileRecord | None) -> str | None:
@@ -197,10 +195,7 @@ def _content(file: FileRecord | None) -> str | None:
 
 
 def _outputs(old: JobSpec, new: JobSpec) -> Iterator[Change]:
-    before, after = (
-        [file.path if file.name is None else f"{file.name}={file.path}" for file in spec.outputs]
-        for spec in (old, new)
-    )
+    before, after = _shown(old.outputs), _shown(new.outputs)
     if before != after:
         yield Change(kind=ChangeKind.OUTPUTS, old=before, new=after)
 

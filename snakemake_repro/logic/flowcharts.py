@@ -131,7 +131,7 @@ def _job(job: JobNode) -> Node:
         lines.append(f"commit {step.commit[:_COMMIT]}{' + changes' if step.dirty else ''}")
     if step.environment_name is not None and step.environment is not None:
         lines.append(f"{step.environment_name} {step.environment.short}")
-    return Node(lines=tuple(lines), job=True, open=job.cut is not None and job.cut is Cut.DEPTH)
+    return Node(lines=tuple(lines), job=True, open=job.cut is Cut.DEPTH)
 
 
 def _rest(name: str, left_out: Iterable[More], what: str) -> Iterator[tuple[str, Node]]:

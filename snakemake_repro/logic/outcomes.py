@@ -7,7 +7,14 @@ import enum
 import graphlib
 
 from snakemake_repro.logic.history import JobHistory, RunHistory
-from snakemake_repro.records import FileKind, FileRecord, JobState, JobStatus, Origin
+from snakemake_repro.records import (
+    MIN_PREFIX,
+    FileKind,
+    FileRecord,
+    JobState,
+    JobStatus,
+    Origin,
+)
 
 
 class Result(enum.Enum):
@@ -85,6 +92,13 @@ def label(job: JobHistory) -> str:
     """Return rule and wildcards of an attempt, for people to read."""
     spec = job.record.spec
     return " ".join((spec.rule, *(f"{name}={value}" for name, value in spec.wildcards.items())))
+
+
+def is_called(job: JobHistory, name: str) -> bool:
+    """Tell whether a rule, a rule with its wildcards, or the start of an id means an attempt."""
+    if name in (job.record.spec.rule, label(job)):
+        return True
+    return len(name) >= MIN_PREFIX and job.record.id.startswith(name)
 
 
 def outcomes(history: RunHistory) -> tuple[JobOutcome, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snakemake_repro.errors import ClusterError, ReproError, StorageError
-from snakemake_repro.operations.unfinished import recorded, unfinished
+from snakemake_repro.operations.unfinished import recorded, unfinished, unwritten
 from snakemake_repro.records import (
     Entry,
     FileRecord,
@@ -153,16 +153,13 @@ class Dispatcher:
     def interrupt(self) -> tuple[Task, ...]:
         """Stop everything under way; return the tasks that did not finish."""
         self._closed = True
-        entries = list(self._drain())
+        stopped = tuple(entry.task for entry in self._drain())
         if self.connection is not None:
             self.connection.close()
-        stopped = []
-        for entry in entries:
-            # a worker may have finished, or recorded the interruption, in its last moment
-            if not self._recorded(entry.task):
-                self._record(entry.task, JobStatus.INTERRUPTED, "interrupted")
-            stopped.append(entry.task)
-        return tuple(stopped)
+        # a worker may have finished, or recorded the interruption, in its last moment
+        for line in unwritten(stopped, JobStatus.INTERRUPTED, "interrupted", at=self._now()):
+            self._journal(line)
+        return stopped
 
     def close(self) -> None:
         """End the connection when all is done."""
@@ -200,9 +197,6 @@ class Dispatcher:
             ),
         )
         self.submit(task, entry.request, entry.verdict, entry.again)
-
-    def _recorded(self, task: Task) -> bool:
-        return len(recorded(self._workdir, task)) == len(task.members)
 
     def _finished(self, task: Task) -> TaskResult | None:
         """Return the result of a task that ended before its message was lost."""

@@ -6,8 +6,8 @@ import dataclasses
 
 from snakemake_repro.backends.index import Index
 from snakemake_repro.errors import NotFoundError
-from snakemake_repro.logic.history import JobHistory, RunHistory
-from snakemake_repro.logic.outcomes import label
+from snakemake_repro.logic.history import RunHistory
+from snakemake_repro.logic.outcomes import is_called
 from snakemake_repro.records import MIN_PREFIX, GitState
 
 
@@ -26,7 +26,7 @@ def show(index: Index, run_id: str, job: str | None = None) -> RunHistory:
     history = index.load(run_id)
     if job is None:
         return history
-    found = tuple(one for one in history.jobs if _is(one, job))
+    found = tuple(one for one in history.jobs if is_called(one, job))
     if not found:
         raise NotFoundError(
             f"no job {job!r} in run {run_id[:MIN_PREFIX]}",
@@ -53,9 +53,3 @@ def stored_diff(history: RunHistory) -> str:
 
 def _why(state: GitState) -> str:
     return state.note or f"they were too long (digest {state.diff_digest})"
-
-
-def _is(job: JobHistory, name: str) -> bool:
-    if name in (job.record.spec.rule, label(job)):
-        return True
-    return len(name) >= MIN_PREFIX and job.record.id.startswith(name)

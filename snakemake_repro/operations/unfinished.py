@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.clock import SystemClock
@@ -47,6 +46,22 @@ def unfinished(task: Task, status: JobStatus, reason: str, *, at: str) -> Iterat
         yield JobEnded(run_id=task.run_id, at=at, job=job)
 
 
+def unwritten(
+    tasks: Sequence[Task], status: JobStatus, reason: str, *, at: str
+) -> Iterator[JobEnded]:
+    """Yield the lines of tasks of one run, except for members that their workers journaled.
+
+    The journal is read once.
+    """
+    if not tasks:
+        return
+    known = _records(Path(tasks[0].workdir), tasks[0].run_id)
+    for task in tasks:
+        for entry in unfinished(task, status, reason, at=at):
+            if entry.job.id not in known:
+                yield entry
+
+
 def record_orphans(payloads: Iterable[bytes]) -> None:
     """Write that attempts were interrupted whose driver is gone and cannot write it.
 
@@ -56,21 +71,16 @@ def record_orphans(payloads: Iterable[bytes]) -> None:
     Raises:
         StorageError: The record cannot be written.
     """
-    runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
-    for payload in payloads:
-        task = Task.from_dict(json.loads(payload))
-        runs[task.workdir, task.run_id].append(task)
-    at = SystemClock().now()
-    for (workdir, run_id), tasks in runs.items():
-        known = _records(Path(workdir), run_id)
-        journal = FileJournal(Path(workdir), run_id, _WRITER)
-        try:
-            for task in tasks:
-                for entry in unfinished(task, JobStatus.INTERRUPTED, _REASON, at=at):
-                    if entry.job.id not in known:
-                        journal.append(entry)
-        finally:
-            journal.close()
+    tasks = [Task.from_dict(json.loads(payload)) for payload in payloads]
+    if not tasks:
+        return
+    # a gateway serves one run
+    journal = FileJournal(Path(tasks[0].workdir), tasks[0].run_id, _WRITER)
+    try:
+        for entry in unwritten(tasks, JobStatus.INTERRUPTED, _REASON, at=SystemClock().now()):
+            journal.append(entry)
+    finally:
+        journal.close()
 
 
 def _records(workdir: Path, run_id: str) -> dict[str, JobRecord]:

@@ -12,7 +12,7 @@ from snakemake_repro.logic.change import Change, ChangeKind
 from snakemake_repro.logic.changes import Side, changes, files_that_differ, identity
 from snakemake_repro.logic.history import JobHistory, RunHistory
 from snakemake_repro.logic.lineage import MAX_DEPTH, Sighting, maker
-from snakemake_repro.logic.outcomes import JobOutcome, Result, label, outcomes
+from snakemake_repro.logic.outcomes import JobOutcome, Result, is_called, label, outcomes
 from snakemake_repro.logic.why import Because, Before
 from snakemake_repro.operations.access import find_files, find_run
 from snakemake_repro.operations.since import changed_since
@@ -52,7 +52,11 @@ def why(index: Index, name: str, workdir: Path, run: str | None = None) -> tuple
             return (told(explained.attempt(made.step.run_id, made.step.id)),)
     run_id = find_run(index, run or "latest", workdir)
     history = explained.history(run_id)
-    asked = [job for job in outcomes(history) if _is(job, name)]
+    asked = [
+        job
+        for job in outcomes(history)
+        if any(is_called(attempt, name) for attempt in job.attempts)
+    ]
     if not asked:
         raise NotFoundError(
             f"no file and no job {name!r} in run {run_id[:MIN_PREFIX]}",
@@ -69,13 +73,6 @@ def _maker_of(index: Index, name: str, workdir: Path) -> Sighting | None:
         return None
     made = (maker(index.makers(file.path), file.digest) for file in files)
     return next((one for one in made if one is not None), None)
-
-
-def _is(job: JobOutcome, name: str) -> bool:
-    if name in (job.rule, job.label):
-        return True
-    ids = (attempt.record.id for attempt in job.attempts)
-    return len(name) >= MIN_PREFIX and any(one.startswith(name) for one in ids)
 
 
 def _rules(history: RunHistory) -> str:

@@ -84,6 +84,14 @@ class JobSpec(Record):
     threads: int = 1
     source_name: str | None = None
 
+    @property
+    def named_params(self) -> dict[str, Json]:
+        """The parameters by name, those without one by their position."""
+        return {
+            str(position if name is None else name): value
+            for position, (name, value) in enumerate(self.params)
+        }
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Metric(Record):
