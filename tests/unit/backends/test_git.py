@@ -9,28 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from repositories import git
 
 from snakemake_repro.backends import git as module
 from snakemake_repro.backends.git import git_state
 from snakemake_repro.records import Digest, GitState
-
-_IDENTITY = {
-    "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org",
-    "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org",
-    "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null",
-}  # fmt: skip
-
-
-def _git(directory: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=directory,
-        env={**os.environ, **_IDENTITY},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +27,13 @@ def repository(tmp_path: Path) -> Path:
     """A clean repository with one commit."""
     root = tmp_path / "study"
     root.mkdir()
-    _git(root, "init", "--quiet", "--initial-branch", "main")
+    git(root, "init", "--quiet", "--initial-branch", "main")
     (root / "Snakefile").write_text("rule all:\n")
     (root / "scripts").mkdir()
     (root / "scripts" / "fit.py").write_text("x = 1\n")
     (root / ".gitignore").write_text("*.ignored\n")
-    _git(root, "add", ".")
-    _git(root, "commit", "--quiet", "--message", "first")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "first")
     return root
 
 
@@ -66,10 +49,10 @@ def test_outside_of_git_there_is_no_state(tmp_path: Path) -> None:
 
 
 def test_a_clean_tree_is_its_commit(repository: Path) -> None:
-    _git(repository, "remote", "add", "origin", "https://me:secret@example.org/lab/study.git")
+    git(repository, "remote", "add", "origin", "https://me:secret@example.org/lab/study.git")
     assert _state(repository / "scripts", repository / "Snakefile") == GitState(
-        commit=_git(repository, "rev-parse", "HEAD"),
-        tree=_git(repository, "rev-parse", "HEAD^{tree}"),
+        commit=git(repository, "rev-parse", "HEAD"),
+        tree=git(repository, "rev-parse", "HEAD^{tree}"),
         url="https://example.org/lab/study.git",
         branch="main",
     )
@@ -87,7 +70,7 @@ def test_a_changed_file_makes_the_tree_dirty_and_is_kept_as_a_diff(repository: P
 
 def test_staged_and_deleted_files_count(repository: Path) -> None:
     (repository / "scripts" / "fit.py").write_text("x = 2\n")
-    _git(repository, "add", ".")
+    git(repository, "add", ".")
     (repository / "Snakefile").unlink()
     diff = _state(repository).diff
     assert diff is not None
@@ -101,9 +84,9 @@ def test_the_diff_restores_the_tree(repository: Path, tmp_path: Path) -> None:
     new.write_text("y = 1\nno newline at the end")
     state = _state(repository, new)
     clone = tmp_path / "clone"
-    _git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
     (tmp_path / "diff").write_text(state.diff or "")
-    _git(clone, "apply", str(tmp_path / "diff"))
+    git(clone, "apply", str(tmp_path / "diff"))
     for name in ("scripts/fit.py", "scripts/new script.py"):
         assert (clone / name).read_bytes() == (repository / name).read_bytes()
 
@@ -147,8 +130,8 @@ def test_what_recording_writes_itself_makes_no_tree_dirty(repository: Path, name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("one\n")
     assert not _state(repository, path).dirty
-    _git(repository, "add", "--force", name)
-    _git(repository, "commit", "--quiet", "--message", "by accident")
+    git(repository, "add", "--force", name)
+    git(repository, "commit", "--quiet", "--message", "by accident")
     path.write_text("two\n")
     assert not _state(repository).dirty
 
@@ -156,8 +139,8 @@ def test_what_recording_writes_itself_makes_no_tree_dirty(repository: Path, name
 def test_binary_files_are_named_not_dumped(repository: Path) -> None:
     data = repository / "data.bin"
     data.write_bytes(b"\0one")
-    _git(repository, "add", ".")
-    _git(repository, "commit", "--quiet", "--message", "data")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "--message", "data")
     data.write_bytes(b"\0secret-bytes")
     new = repository / "new.bin"
     new.write_bytes(b"\0secret-bytes")
@@ -176,7 +159,7 @@ def test_text_that_is_not_utf8_fits_into_the_record(repository: Path) -> None:
 
 
 def test_secrets_are_redacted_in_diff_and_address(repository: Path) -> None:
-    _git(repository, "remote", "add", "origin", "https://example.org/hunter2/study.git")
+    git(repository, "remote", "add", "origin", "https://example.org/hunter2/study.git")
     (repository / "Snakefile").write_text("password = 'hunter2'\n")
     state = git_state(repository, redact=lambda text: text.replace("hunter2", "***"))
     assert state is not None
@@ -204,69 +187,69 @@ def test_one_enormous_line_is_no_trouble(repository: Path) -> None:
 
 
 def test_a_repository_without_a_commit_has_a_state(tmp_path: Path) -> None:
-    _git(tmp_path, "init", "--quiet", "--initial-branch", "main")
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main")
     assert _state(tmp_path) == GitState(commit=None, branch="main")
     (tmp_path / "Snakefile").write_text("rule all:\n")
-    _git(tmp_path, "add", ".")
+    git(tmp_path, "add", ".")
     state = _state(tmp_path)
     assert (state.commit, state.tree, state.dirty, state.note) == (None, None, True, None)
     assert "+rule all:" in (state.diff or "")
 
 
 def test_a_detached_head_has_no_branch(repository: Path) -> None:
-    _git(repository, "checkout", "--quiet", "--detach")
+    git(repository, "checkout", "--quiet", "--detach")
     state = _state(repository)
-    assert (state.branch, state.commit) == (None, _git(repository, "rev-parse", "HEAD"))
+    assert (state.branch, state.commit) == (None, git(repository, "rev-parse", "HEAD"))
 
 
 def test_a_shallow_clone_knows_its_commit(repository: Path, tmp_path: Path) -> None:
     (repository / "Snakefile").write_text("rule b:\n")
-    _git(repository, "commit", "--quiet", "--all", "--message", "second")
+    git(repository, "commit", "--quiet", "--all", "--message", "second")
     clone = tmp_path / "clone"
-    _git(tmp_path, "clone", "--quiet", "--depth", "1", repository.as_uri(), str(clone))
-    assert _state(clone).commit == _git(repository, "rev-parse", "HEAD")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", repository.as_uri(), str(clone))
+    assert _state(clone).commit == git(repository, "rev-parse", "HEAD")
 
 
 def test_a_second_work_tree_has_its_own_state(repository: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    _git(repository, "worktree", "add", "--quiet", "-b", "topic", str(other))
+    git(repository, "worktree", "add", "--quiet", "-b", "topic", str(other))
     (other / "Snakefile").write_text("rule other:\n")
     assert (_state(other).branch, _state(other).dirty) == ("topic", True)
     assert not _state(repository).dirty
 
 
 def test_a_changed_submodule_shows(repository: Path, tmp_path: Path) -> None:
-    _git(
+    git(
         repository, "-c", "protocol.file.allow=always",
         "submodule", "--quiet", "add", str(_library(tmp_path)), "lib",
     )  # fmt: skip
-    _git(repository, "commit", "--quiet", "--message", "library")
+    git(repository, "commit", "--quiet", "--message", "library")
     tracked, untracked = repository / "lib" / "a.py", repository / "lib" / "new.py"
     untracked.write_text("")
     (repository / "own.py").write_text("")
     state = _state(repository, untracked, tracked, repository / "own.py")
     assert state.untracked == ("own.py",)
-    assert state.submodules == {"lib": _git(repository / "lib", "rev-parse", "HEAD")}
+    assert state.submodules == {"lib": git(repository / "lib", "rev-parse", "HEAD")}
     tracked.write_text("a = 2\n")
     state = _state(repository)
     assert state.dirty
     assert "-dirty" in (state.diff or "")
-    assert _state(repository / "lib").commit == _git(repository / "lib", "rev-parse", "HEAD")
+    assert _state(repository / "lib").commit == git(repository / "lib", "rev-parse", "HEAD")
 
 
 def _library(tmp_path: Path) -> Path:
     library = tmp_path / "library"
     library.mkdir()
-    _git(library, "init", "--quiet")
+    git(library, "init", "--quiet")
     (library / "a.py").write_text("a = 1\n")
-    _git(library, "add", ".")
-    _git(library, "commit", "--quiet", "--message", "library")
+    git(library, "add", ".")
+    git(library, "commit", "--quiet", "--message", "library")
     return library
 
 
 def test_a_bare_repository_is_no_work_tree(repository: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.git"
-    _git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
     assert git_state(bare) is None
     assert git_state(repository / ".git") is None
 
@@ -285,7 +268,7 @@ def test_somebody_elses_repository_is_noted_not_read(
 def test_a_broken_repository_is_noted(repository: Path) -> None:
     (repository / ".git" / "index").write_bytes(b"nonsense")
     state = _state(repository)
-    assert state.commit == _git(repository, "rev-parse", "HEAD")
+    assert state.commit == git(repository, "rev-parse", "HEAD")
     assert state.dirty
     assert state.note is not None
     assert "index" in state.note
@@ -338,7 +321,7 @@ def test_nothing_that_a_repository_configures_is_run(repository: Path, tmp_path:
         "core.fsmonitor", "diff.external", "diff.trap.textconv", "diff.trap.command", "core.pager",
         "core.askPass", "core.sshCommand",
     ):  # fmt: skip
-        _git(repository, "config", setting, str(trap))
+        git(repository, "config", setting, str(trap))
     (repository / "scripts" / "fit.py").write_text("x = 2\n")
     new = repository / "new.py"
     new.write_text("y = 1\n")
@@ -383,7 +366,7 @@ def test_a_run_from_within_a_hook_sees_the_directory_not_the_hooks_repository(
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
     state = _state(repository)
     monkeypatch.undo()
-    assert (state.commit, state.dirty) == (_git(repository, "rev-parse", "HEAD"), False)
+    assert (state.commit, state.dirty) == (git(repository, "rev-parse", "HEAD"), False)
 
 
 def test_a_program_that_hangs_is_given_up(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from repositories import git
 
 from snakemake_repro.backends.git import git_state
 from snakemake_repro.backends.git_checkout import check_out, files_with
 from snakemake_repro.errors import NotFoundError, StorageError
 
-_IDENTITY = {
-    "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org",
-    "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@example.org",
-}  # fmt: skip
 URL = "https://example.org/lab/study.git"
 
 
@@ -25,27 +20,15 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "/dev/null")
 
 
-def _git(directory: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", *arguments],
-        cwd=directory,
-        env={**os.environ, **_IDENTITY},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A working directory below the top of a repository with a commit and later changes."""
     root = tmp_path / "study"
     (root / "work").mkdir(parents=True)
-    _git(root, "init", "--quiet")
+    git(root, "init", "--quiet")
     (root / "work/Snakefile").write_text("rule a:\n")
-    _git(root, "add", ".")
-    _git(root, "commit", "--quiet", "--message", "first")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "first")
     (root / "work/Snakefile").write_text("rule a:\nrule b:\n")
     (root / "work/new.py").write_text("x = 1\n")
     return root / "work"
@@ -55,16 +38,16 @@ def test_commit_and_changes_are_there_and_nothing_moved_here(work: Path, tmp_pat
     state = git_state(work, used=[work / "new.py"])
     assert state is not None
     assert state.commit is not None
-    status = _git(work, "status", "--porcelain")
+    status = git(work, "status", "--porcelain")
     inside = check_out(work, state.commit, tmp_path / "there", patch=state.diff, url=URL)
     assert inside == tmp_path / "there/work"
     assert (inside / "Snakefile").read_text() == "rule a:\nrule b:\n"
     assert (inside / "new.py").read_text() == "x = 1\n"
-    assert _git(inside, "config", "remote.origin.url") == URL
-    assert _git(work, "status", "--porcelain") == status
+    assert git(inside, "config", "remote.origin.url") == URL
+    assert git(work, "status", "--porcelain") == status
     clean = check_out(work, state.commit, tmp_path / "clean")
     assert (clean / "Snakefile").read_text() == "rule a:\n"
-    assert _git(clean, "remote") == ""
+    assert git(clean, "remote") == ""
 
 
 def test_files_that_hold_a_text_are_found_committed_or_not(work: Path) -> None:
@@ -74,7 +57,7 @@ def test_files_that_hold_a_text_are_found_committed_or_not(work: Path) -> None:
 
 
 def test_what_cannot_be_checked_out_is_said(work: Path, tmp_path: Path) -> None:
-    commit = _git(work, "rev-parse", "HEAD")
+    commit = git(work, "rev-parse", "HEAD")
     with pytest.raises(NotFoundError, match="does not have commit ffff"):
         check_out(work, "f" * 40, tmp_path / "a")
     with pytest.raises(StorageError, match="cannot check out commit"):

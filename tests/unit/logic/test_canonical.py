@@ -8,26 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specs import SPEC, A, B
 
 from snakemake_repro.logic.canonical import canonical_json, digest_of, digest_of_text, job_key
-from snakemake_repro.records import Digest, FileKind, FileRecord, JobSpec
-
-A, B = Digest("a" * 64), Digest("b" * 64)
-SPEC = JobSpec(
-    rule="train",
-    kind="script",
-    wildcards={"model": "svm"},
-    code=A,
-    modules={"helper.py": A},
-    command="echo",
-    params=(["seed", 1],),
-    inputs=(FileRecord(path="x", digest=A, size=1, name="data"),),
-    outputs=(FileRecord(path="y"),),
-    environment=A,
-    config=A,
-    threads=2,
-    source_name="train.py",
-)
+from snakemake_repro.records import FileKind, FileRecord, JobSpec
 
 CHANGED: dict[str, Any] = {
     "rule": "other",

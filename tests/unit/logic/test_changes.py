@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specs import SPEC as FULL
+from specs import A, B
 
 from snakemake_repro.logic.canonical import digest_of_text, job_key
 from snakemake_repro.logic.change import Change, ChangeKind
@@ -26,21 +28,8 @@ from snakemake_repro.records import (
     WorkflowRun,
 )
 
-A, B = Digest("a" * 64), Digest("b" * 64)
-SPEC = JobSpec(
-    rule="train",
-    kind="script",
-    wildcards={"model": "svm"},
-    code=A,
-    modules={"helper.py": A},
-    command="echo",
-    params=(["lr", 0.1], [None, "x"], ["model", {"depth": 3, "kind": "a"}]),
-    inputs=(FileRecord(path="x", digest=A, size=1, name="data"),),
-    outputs=(FileRecord(path="y"),),
-    environment=A,
-    config=A,
-    threads=2,
-    source_name="train.py",
+SPEC = dataclasses.replace(
+    FULL, params=(["lr", 0.1], [None, "x"], ["model", {"depth": 3, "kind": "a"}])
 )
 
 
