@@ -64,6 +64,7 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
 
     def __post_init__(self) -> None:
         """Check what can be checked before any job runs, and begin to start the cluster."""
+        self._broke = False
         self._call(self._start)
 
     def _start(self) -> None:
@@ -76,6 +77,7 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
             command=self.format_job_exec,
             succeeded=self._job_succeeded,
             failed=self._job_failed,
+            crashed=self._crashed,
         )
         self._run.prepare()
 
@@ -95,7 +97,7 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
 
     def shutdown(self) -> None:
         """End the run in an orderly way."""
-        failed = bool(self.workflow.scheduler.failed)
+        failed = self._broke or bool(self.workflow.scheduler.failed)
         self._call(self._run.finish, failed=failed)
 
     def handle_job_success(self, job: Any) -> None:
@@ -129,6 +131,14 @@ class Executor(RealExecutor):  # type: ignore[misc] # the base class is untyped
 
     def _job_failed(self, job: Any, message: str, logs: list[str]) -> None:
         self.report_job_error(SubmittedJobInfo(job=job), msg=message, aux_logs=logs)
+
+    def _crashed(self, error: Exception) -> None:
+        """Let Snakemake end the run for an error of another thread, which nobody else sees."""
+        from snakemake_repro.errors import ReproError
+
+        self._broke = True
+        said = _ClearError(error.render()) if isinstance(error, ReproError) else error
+        self.workflow.scheduler.executor_error_callback(said)
 
     @staticmethod
     def _call(function: Any, *args: Any, **kwargs: Any) -> None:

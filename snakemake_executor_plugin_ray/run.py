@@ -81,6 +81,7 @@ class Run:
         command: Callable[[Any], str],
         succeeded: Callable[[Any], None],
         failed: Callable[[Any, str, list[str]], None],
+        crashed: Callable[[Exception], None],
     ) -> None:
         """Check the settings and compose the parts; starts nothing.
 
@@ -91,6 +92,7 @@ class Run:
             command: Formats the command of a job for a node.
             succeeded: Reports a job to Snakemake.
             failed: Reports a job with a message and its log files to Snakemake.
+            crashed: Reports an error to Snakemake that is no job's, from another thread.
 
         Raises:
             UsageError: A setting has a value that cannot be meant.
@@ -164,6 +166,7 @@ class Run:
             resubmissions=settings.resubmissions,
             now=self._clock.now,
             journal=self._recording.append,
+            crashed=crashed,
             sent=self._follower.begin if settings.follow else None,
         )
         self._address = settings.address or os.environ.get("RAY_ADDRESS") or None
@@ -174,6 +177,7 @@ class Run:
             done=self._dispatcher.done,
             lost=self._dispatcher.lost,
             broken=self._dispatcher.broken,
+            crashed=crashed,
         )
         self._dispatcher.connection = self._gateway
 
@@ -307,6 +311,9 @@ class Run:
 
     def finish(self, *, failed: bool) -> None:
         """End the run: complete the record, stop the cluster, give MLflow a moment."""
+        if self._dispatcher.under_way:  # something broke that is no job's
+            self.interrupt()
+            return
         self._gateway.release()
         if self._begun and not self._settings.no_record:
             self._record_others()

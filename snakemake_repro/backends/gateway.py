@@ -46,6 +46,7 @@ class Gateway:
         done: Callable[[TaskResult], None],
         lost: Callable[[str, str], None],
         broken: Callable[[ClusterError], None],
+        crashed: Callable[[Exception], None],
     ) -> None:
         """Start nothing yet.
 
@@ -56,6 +57,7 @@ class Gateway:
             done: Called with the result of a task, from a reader thread.
             lost: Called with a task's id and the reason when its worker or the gateway died.
             broken: Called once when no gateway can be had any more.
+            crashed: Called when the reader thread cannot go on, with what it met.
         """
         self._address = address
         self._cpus = cpus
@@ -63,6 +65,7 @@ class Gateway:
         self._done = done
         self._lost = lost
         self._broken = broken
+        self._crashed = crashed
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -168,11 +171,14 @@ class Gateway:
 
     def _read(self, process: subprocess.Popen[bytes], stream: IO[bytes]) -> None:
         """Dispatch what one gateway process says, then deal with its end."""
-        while (frame := read_frame(stream)) is not None:
-            self._take(*frame)
-        stream.close()
-        self._silent.set()
-        self._bury(process)
+        try:
+            while (frame := read_frame(stream)) is not None:
+                self._take(*frame)
+            stream.close()
+            self._silent.set()
+            self._bury(process)
+        except Exception as exc:  # noqa: BLE001 - whoever waits for this thread must hear of it
+            self._crashed(exc)
 
     def _take(self, header: Mapping[str, Any], payload: bytes) -> None:
         match header["op"]:

@@ -70,6 +70,7 @@ class Dispatcher:
         resubmissions: int,
         now: Callable[[], str],
         journal: Callable[[Entry], None],
+        crashed: Callable[[Exception], None],
         sent: Callable[[Task], None] | None = None,
     ) -> None:
         """Start with nothing under way.
@@ -79,12 +80,14 @@ class Dispatcher:
             resubmissions: How often one attempt is repeated after a loss.
             now: Current time for records.
             journal: Writes an entry that no worker could write itself.
+            crashed: Called when a task cannot be repeated for a reason that is not the task's.
             sent: Called before a task is sent, repetitions included.
         """
         self._workdir = workdir
         self._resubmissions = resubmissions
         self._now = now
         self._journal = journal
+        self._crashed = crashed
         self._sent = sent
         self._lock = threading.Lock()
         self._under_way: dict[str, _UnderWay] = {}
@@ -137,7 +140,7 @@ class Dispatcher:
             entry.verdict(entry.task, _given_up(entry.task, reason, out_of_memory=out_of_memory))
             return
         pause = min(_FIRST_PAUSE_S * 2**entry.task.resubmission, _LONGEST_PAUSE_S)
-        timer = threading.Timer(pause, self._repeat, args=(entry,))
+        timer = threading.Timer(pause, self._repeat_soon, args=(entry,))
         timer.daemon = True
         timer.start()
 
@@ -161,6 +164,11 @@ class Dispatcher:
             self._journal(line)
         return stopped
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a task has no verdict yet."""
+        return bool(self._under_way)
+
     def close(self) -> None:
         """End the connection when all is done."""
         self._closed = True
@@ -176,9 +184,14 @@ class Dispatcher:
             entries, self._under_way = list(self._under_way.values()), {}
         yield from entries
 
+    def _repeat_soon(self, entry: _UnderWay) -> None:
+        try:
+            if not self._closed:
+                self._repeat(entry)
+        except Exception as exc:  # noqa: BLE001 - nobody waits for a timer, but for its task
+            self._crashed(exc)
+
     def _repeat(self, entry: _UnderWay) -> None:
-        if self._closed:
-            return
         try:
             if entry.task.tier is Tier.DIRECT:
                 _clear(self._workdir, entry.task)

@@ -64,6 +64,27 @@ def _gateway(process: subprocess.Popen[str]) -> int:
     return pid
 
 
+def test_a_run_whose_output_nobody_reads_ends_when_its_job_fails(workspace: Workspace) -> None:
+    workspace.write(
+        "Snakefile",
+        """
+        rule a:
+            output: "a.txt"
+            shell: "touch begun; while [ ! -e go ]; do sleep 0.1; done; exit 3"
+        """,
+    )
+    process = workspace.start()
+    assert process.stdout is not None
+    wait_for((workspace.root / "begun").exists, timeout=90)
+    process.stdout.close()
+    (workspace.root / "go").touch()
+    assert process.wait(60) != 0
+    [job] = workspace.history.jobs
+    assert job.record.exit_code == 3
+    assert workspace.history.end is not None
+    assert workspace.history.end.status != "succeeded"
+
+
 def test_the_user_sees_why_a_group_failed(workspace: Workspace) -> None:
     workspace.write(
         "Snakefile",
