@@ -13,6 +13,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.settings import CommonSettings, ExecMode
 
+from snakemake_executor_plugin_ray.arguments import completed
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.gateway_process import ahead
 from snakemake_repro.backends.snakemake_trigger import watch_locks
@@ -20,6 +21,7 @@ from snakemake_repro.backends.snakemake_trigger import watch_locks
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 watch_locks()
+sys.argv[:] = completed(sys.argv)  # Snakemake's parser reads it when all plugins are imported
 ahead.start(sys.argv)
 
 common_settings = CommonSettings(

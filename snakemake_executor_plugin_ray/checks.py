@@ -16,10 +16,13 @@ from snakemake_executor_plugin_ray.settings import (
     TRACES,
     ExecutorSettings,
 )
+from snakemake_repro.backends.snakemake_direct import together
+from snakemake_repro.backends.snakemake_jobs import Translator
 from snakemake_repro.backends.snakemake_resources import fixed_resources
-from snakemake_repro.errors import ClusterError, UsageError
+from snakemake_repro.errors import ClusterError, IsolationError, UsageError
 from snakemake_repro.logic.resources import fit
-from snakemake_repro.records.tasks import Node
+from snakemake_repro.records import EnvironmentKind
+from snakemake_repro.records.tasks import IsolationRequest, Node
 
 
 def check(settings: ExecutorSettings, workflow: Any) -> None:
@@ -33,6 +36,37 @@ def check(settings: ExecutorSettings, workflow: Any) -> None:
     _check_snakemake(workflow)
 
 
+def check_jobs(
+    jobs: Iterable[Any], translator: Translator
+) -> tuple[list[IsolationRequest | None], bool]:
+    """Refuse rules whose environment cannot be given, or that cannot be closed off as asked.
+
+    Returns:
+        How those are closed off that run in no container, and whether others do.
+
+    Raises:
+        EnvironmentSpecError: A rule's environment cannot be given.
+        IsolationError: Rules cannot run hermetically as asked; it names all of them.
+    """
+    requests: list[IsolationRequest | None] = []
+    refused: list[IsolationError] = []
+    contained = False
+    for job in jobs:
+        kind = translator.check_environment(job)
+        try:
+            request = translator.check_isolation(job)
+        except IsolationError as exc:
+            refused.append(exc)
+            continue
+        if kind is EnvironmentKind.CONTAINER:
+            contained = True  # the engine closes it off
+        else:
+            requests.append(request)
+    if refused:
+        raise together(refused)
+    return requests, contained
+
+
 def check_resources(jobs: Iterable[Any], workflow: Any, nodes: Sequence[Node]) -> None:
     """Refuse what no node can ever run, where that can be told before its job is ready.
 
@@ -41,7 +75,13 @@ def check_resources(jobs: Iterable[Any], workflow: Any, nodes: Sequence[Node]) -
     """
     for rule in {job.rule: None for job in jobs if not job.is_local}:
         asked = fixed_resources(rule, workflow)
-        fit(rule=rule.name, threads=0, resources=asked, defaulted=frozenset(), nodes=nodes)
+        fit(
+            asker=f"rule {rule.name}",
+            threads=0,
+            resources=asked,
+            defaulted=frozenset(),
+            nodes=nodes,
+        )
 
 
 def _check_values(settings: ExecutorSettings) -> None:

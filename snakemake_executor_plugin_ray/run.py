@@ -8,14 +8,14 @@ import os
 import signal
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from snakemake_executor_plugin_ray.beginning import Beginning
-from snakemake_executor_plugin_ray.checks import check, check_resources
+from snakemake_executor_plugin_ray.checks import check, check_jobs, check_resources
+from snakemake_executor_plugin_ray.ending import Ending
 from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.node import connect
@@ -44,27 +44,23 @@ from snakemake_repro.backends.snakemake_shipping import (
     shares_files,
 )
 from snakemake_repro.backends.snakemake_trigger import forget_locks
-from snakemake_repro.backends.snakemake_values import argv_of, members_of
+from snakemake_repro.backends.snakemake_values import argv_of, asker_of, members_of
 from snakemake_repro.backends.staging import discard
 from snakemake_repro.interfaces import ContainerEngine
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.inert import inert
 from snakemake_repro.logic.redaction import Redactor, strip_credentials
-from snakemake_repro.logic.resources import fit
+from snakemake_repro.logic.resources import fit, spelled
 from snakemake_repro.operations.apart import clear_arriving
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.first_use import lock_on_first_use
 from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.surroundings import check_isolation, clear_stages
-from snakemake_repro.operations.sync import pending
 from snakemake_repro.recorder import start_recorder
 from snakemake_repro.records import EnvironmentKind, Origin, Tier
-from snakemake_repro.records.tasks import IsolationRequest, Node, Task, TaskResult
+from snakemake_repro.records.tasks import Node, Task, TaskResult
 
-_SOON_DELIVERED = 100
-"""More attempts than this do not reach MLflow within our patience."""
-_PROGRESS_S = 0.25
 _PREFERRED = {"container": EnvironmentKind.CONTAINER, "conda": EnvironmentKind.CONDA}
 _WIDE_DAG = 1_000
 
@@ -118,6 +114,7 @@ class Run:
             assume_shared_files(workflow)
         secrets = secrets_of(workflow)
         self._redact = Redactor(secrets)
+        self._ending = Ending(settings, run_id=self._id, workdir=self._workdir, logger=logger)
         self._recording = Recording(self._workdir, self._id, self._clock)
         self._images = WorkflowImages(
             image_lock_path(self._snakefile()),
@@ -176,6 +173,7 @@ class Run:
             log=self._workdir / ".snakemake" / "ray" / "gateway.log",
             done=self._dispatcher.done,
             lost=self._dispatcher.lost,
+            changed=self._nodes_changed,
             broken=self._dispatcher.broken,
             crashed=crashed,
         )
@@ -203,15 +201,7 @@ class Run:
             if self._apart:
                 archive = self._workdir / LOG_ROOT / f"sources-{self._id[:8]}.tar"
                 self._shipping = Shipping(self._workflow, self._workdir, archive)
-            requests: list[IsolationRequest | None] = []
-            contained = False
-            for job in ours.values():
-                kind = self._translator.check_environment(job)
-                request = self._translator.isolation(job)
-                if kind is EnvironmentKind.CONTAINER:
-                    contained = True  # the engine closes it off
-                else:
-                    requests.append(request)
+            requests, contained = check_jobs(ours.values(), self._translator)
             # nodes elsewhere have engines of their own, and their own variables that name them
             if self._address is None:
                 check_isolation(requests, self._settings.environment_store)
@@ -256,7 +246,7 @@ class Run:
         if task.tier is Tier.DIRECT:
             task = prepared(task, job, self._workflow)
         fitted = fit(
-            rule=job.name if job.is_group() else job.rule.name,
+            asker=asker_of(job),
             threads=max(0, int(job.threads)),
             resources=dict(job.resources.items()),
             defaulted=defaulted_resources(job, self._workflow),
@@ -308,6 +298,8 @@ class Run:
                 ids = [member.id for member in task.members]
                 self._recording.rejected(ids, "interrupted", interrupted=True)
             self._end("interrupted")
+        if self._begun:
+            self._ending.notify("interrupted", jobs=self._executed)
 
     def finish(self, *, failed: bool) -> None:
         """End the run: complete the record, stop the cluster, give MLflow a moment."""
@@ -324,7 +316,9 @@ class Run:
         if self._shipping is not None:
             self._shipping.discard()
         if self._begun and not self._settings.no_record:
-            self._wait_for_delivery()
+            self._ending.wait_for_delivery()
+        if self._begun:
+            self._ending.notify("failed" if failed else "succeeded", jobs=self._executed)
 
     # -- called from the connection's thread -------------------------------------------------
 
@@ -414,19 +408,6 @@ class Run:
             self._recording.finish(status)
             self._parents.leave(this_process())
 
-    def _wait_for_delivery(self) -> None:
-        """Give the recorder a moment for the rest; let it go on alone where that is not enough."""
-        deadline = time.monotonic() + self._settings.delivery_wait
-        left = pending(self._workdir).jobs
-        while 0 < left <= _SOON_DELIVERED and time.monotonic() < deadline:
-            time.sleep(_PROGRESS_S)
-            left = pending(self._workdir).jobs
-        if left:
-            self._logger.info(
-                f"{left} records are still on their way to MLflow; delivery goes on in the "
-                "background (`repro sync` waits for it)."
-            )
-
     def _snakefile(self) -> Path:
         """Return the workflow's file; of one that is elsewhere, where it would be here."""
         path = Path(self._workflow.main_snakefile)
@@ -436,8 +417,22 @@ class Run:
         store = self._settings.environment_store or default_root()
         return connect(self._settings.container_engine, store)
 
+    @property
+    def _executed(self) -> int:
+        """How many jobs were sent to the cluster."""
+        return sum(len(members_of(job)) for job in self._tasks)
+
     def _planned(self) -> list[Any]:
         return list(self._workflow.dag.needrun_jobs())
+
+    def _nodes_changed(self, nodes: tuple[Node, ...]) -> None:
+        """Say what waits for a node that left."""
+        for task, request in self._dispatcher.without_place(nodes):
+            rules = ", ".join(sorted({member.spec.rule for member in task.members}))
+            self._warn_once(
+                f"No node of the cluster has what {rules} asks for any more ({spelled(request)}): "
+                "such jobs wait until one joins."
+            )
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:

@@ -170,6 +170,16 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc] # the base c
             "required": False,
         },
     )
+    notify: Optional[str] = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Whom to tell when the run ends, fails or is interrupted: an http(s) URL gets "
+            "a JSON object by POST, a command gets it on its standard input, 'desktop' shows it. "
+            "The record does not keep it.",
+            "env_var": True,
+            "required": False,
+        },
+    )
     no_record: bool = dataclasses.field(
         default=False,
         metadata={

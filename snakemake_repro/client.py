@@ -1,9 +1,10 @@
-"""What a job says of itself: metrics, parameters, tags, and the seeds it was given.
+"""What a job says of itself: metrics, parameters, tags, artifacts, and the seeds it was given.
 
 This file needs nothing but Python 3.7 and its standard library, so that it can be put into any
-environment. Inside a job of ``--executor ray`` it adds lines to ``$REPRO_METRICS``, and that is
-all. Under any other executor, or without Snakemake, it records the job by itself if the rest of
-this package can be imported, and otherwise warns once and lets the job go on.
+environment. Inside a job of ``--executor ray`` it adds lines to ``$REPRO_METRICS`` and files to
+``$REPRO_ARTIFACTS``, and that is all. Under any other executor, or without Snakemake, it records
+the job by itself if the rest of this package can be imported, and otherwise warns once and lets
+the job go on.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import tempfile
 import time
 import warnings
 from types import TracebackType
-from typing import Any, Mapping  # noqa: UP035 - Python 3.7
+from typing import Any, Callable, Mapping  # noqa: UP035 - Python 3.7
 
 __all__ = ["Tracking", "track"]
 
 _JOB = "REPRO_JOB"
 _METRICS = "REPRO_METRICS"
+_ARTIFACTS = "REPRO_ARTIFACTS"
 _OWN_PYTHON = (3, 11)
 _NUMPY_SEEDS = 2**32
 _RESERVED = ("step", "timestamp")
@@ -33,7 +35,7 @@ _RESERVED = ("step", "timestamp")
 _warned: set[str] = set()
 
 
-def track(snakemake: Any = None, seed: int | None = None) -> Tracking:
+def track(snakemake: Any = None, seed: int | None = None, *, autolog: bool = False) -> Tracking:
     """Record the block of code that follows.
 
     ::
@@ -43,7 +45,8 @@ def track(snakemake: Any = None, seed: int | None = None) -> Tracking:
 
     Seeds, when one is given, are set on entering the block: ``random``, NumPy wherever it is
     installed (it is imported for that), PyTorch and TensorFlow if they are imported already. A
-    library that takes its seed as an argument must still be given it.
+    library that takes its seed as an argument must still be given it: ``run.seed``. Libraries that
+    are imported already and count their own threads are given those of the rule.
 
     An exception that leaves the block marks the attempt as failed and goes on its way.
 
@@ -51,28 +54,42 @@ def track(snakemake: Any = None, seed: int | None = None) -> Tracking:
         snakemake: The object of that name in a script or wrapper; ``None`` outside of Snakemake,
             where the script becomes a run of its own.
         seed: Any integer; ``None`` sets and records no seed.
+        autolog: Let MLflow record what it knows how to record of the libraries in use
+            (``mlflow.autolog``): parameters, metrics of each step, figures, but no models.
 
     Raises:
         TypeError: The seed is no integer.
+        ImportError: On entering the block: autologging was asked for, and the environment has no
+            MLflow.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - the one way to know the script that calls
     names = {key: frame.f_globals.get(key) for key in ("__file__", "__real_file__")}
-    return Tracking(snakemake, None if seed is None else operator.index(seed), names)
+    given = None if seed is None else operator.index(seed)
+    return Tracking(snakemake, given, names, autolog=autolog)
 
 
 class Tracking:
-    """A block of code under observation; made by ``track``."""
+    """A block of code under observation; made by ``track``.
+
+    Attributes:
+        seed: The one that was given, for libraries that take it as an argument.
+    """
 
     def __init__(
         self,
         snakemake: Any,
         seed: int | None,
         script: Mapping[str, Any],
+        *,
+        autolog: bool,
     ) -> None:
+        self.seed = seed
         self._snakemake = snakemake
-        self._seed = seed
+        self._autolog = autolog
+        self._library: Any = None
         self._script = script
         self._path: str | None = None
+        self._artifacts: str | None = None
         self._attempt: Any = None
         self._outer: dict[str, str | None] = {}
         self._scratch: str | None = None
@@ -80,10 +97,14 @@ class Tracking:
     def __enter__(self) -> Tracking:  # noqa: PYI034 - Python 3.7 has no Self
         if os.environ.get(_JOB) and os.environ.get(_METRICS):
             self._path = os.environ[_METRICS]
+            self._artifacts = os.environ.get(_ARTIFACTS)
         else:
             self._begin()
-        if self._seed is not None:
-            self._write({"$seeds": _set_seeds(self._seed)})
+        _limit_threads(getattr(self._snakemake, "threads", None))
+        if self.seed is not None:
+            self._write({"$seeds": _set_seeds(self.seed)})
+        if self._autolog and self._path is not None:
+            self._begin_autologging()
         return self
 
     def __exit__(
@@ -92,6 +113,7 @@ class Tracking:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end_autologging()
         self._end(error)
 
     def log_metric(self, name: str, value: Any, step: int | None = None) -> None:
@@ -144,6 +166,117 @@ class Tracking:
         """Record a label in text form."""
         self._write({"$tags": {str(name): str(value)}})
 
+    def log_artifact(self, path: Any, name: str | None = None) -> None:
+        """Keep a copy of a file or a directory with the record of this job.
+
+        Args:
+            path: Of the file.
+            name: To be known by, with ``/`` between folders; by default its own.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The name leads elsewhere.
+        """
+        source = os.path.abspath(os.fspath(path))  # noqa: PTH100
+        if not os.path.exists(source):  # noqa: PTH110
+            raise FileNotFoundError(f"there is no {source} to be logged")
+
+        def copy(target: str) -> None:
+            if os.path.isdir(source):  # noqa: PTH112
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(source, target)
+            else:
+                shutil.copyfile(source, target)
+
+        self._keep(os.path.basename(source) if name is None else name, copy)  # noqa: PTH119
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Keep a figure of Matplotlib, or of Plotly as HTML; the name's ending says in which form.
+
+        Raises:
+            TypeError: It is no figure.
+            ValueError: The name leads elsewhere.
+        """
+        write = getattr(figure, "write_html" if name.endswith(".html") else "savefig", None)
+        if write is None:
+            raise TypeError(f"expected a figure for {name}, got {type(figure).__name__}")
+        self._keep(name, write)
+
+    def log_model(
+        self, model: Any, name: str = "model", example: Any = None, registered: str | None = None
+    ) -> None:
+        """Keep a trained model in MLflow's format; MLflow loads it as ``runs:/<run>/<name>``.
+
+        Its requirements are what is installed here, at the versions it is.
+
+        Args:
+            model: Of scikit-learn, XGBoost, LightGBM, Keras or PyTorch.
+            name: To be known by.
+            example: A few rows that it takes: the saved model is tried with them, and its
+                signature follows from that.
+            registered: A name in MLflow's model registry; each call gives it a new version.
+
+        Raises:
+            ImportError: MLflow is not installed here.
+            TypeError: The model is of no kind that can be saved.
+            ValueError: The name leads elsewhere.
+        """
+        if self._path is None:
+            return
+        import pathlib
+
+        from snakemake_repro.backends.mlflow_models import save_model
+
+        with tempfile.TemporaryDirectory(prefix="repro-") as directory:
+            place = os.path.join(directory, "model")  # noqa: PTH118
+            about = {"flavour": save_model(model, pathlib.Path(place), example)}
+            if registered is not None:
+                about["registered"] = str(registered)
+            self.log_artifact(place, name)
+        self._write({"$models": {name: about}})
+
+    def _keep(self, name: str, write: Callable[[str], Any]) -> None:
+        """Let something be written among the artifacts; a job does not fail over a full disk."""
+        steps = name.split("/")
+        if not all(step and step not in (".", "..") for step in steps):
+            raise ValueError(f"expected a relative path as name, got {name!r}")
+        if self._artifacts is None:
+            return
+        target = os.path.join(self._artifacts, *steps)  # noqa: PTH118
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
+            write(target)
+        except OSError as exc:
+            _warn(f"artifact {name} of this job is lost: {exc}")
+
+    def _begin_autologging(self) -> None:
+        import pathlib
+
+        from snakemake_repro.backends.mlflow_autologging import Autologging
+
+        place = tempfile.mkdtemp(prefix="repro-")
+        try:
+            self._library = Autologging(pathlib.Path(place))
+            self._library.begin()
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def _end_autologging(self) -> None:
+        library, self._library = self._library, None
+        if library is None:
+            return
+        try:
+            lines, artifacts = library.end()
+            for line in lines:
+                self._write(line)
+            for entry in () if artifacts is None else artifacts.iterdir():
+                self.log_artifact(entry)
+        except Exception as exc:  # noqa: BLE001 - the job's own work is done
+            _warn(f"what MLflow recorded by itself is lost: {_reason(exc)}")
+        finally:
+            shutil.rmtree(library.directory, ignore_errors=True)
+
     def _begin(self) -> None:
         """Record by ourselves, where that is possible."""
         if os.environ.get(_JOB):
@@ -165,7 +298,13 @@ class Tracking:
             _warn(f"nothing is recorded: {_reason(exc)}")
             return
         self._path = os.path.join(self._scratch, "metrics.jsonl")  # noqa: PTH118
-        ours = {_JOB: json.dumps(self._attempt.description), _METRICS: self._path}
+        self._artifacts = os.path.join(self._scratch, "artifacts")  # noqa: PTH118
+        os.mkdir(self._artifacts)  # noqa: PTH102
+        ours = {
+            _JOB: json.dumps(self._attempt.description),
+            _METRICS: self._path,
+            _ARTIFACTS: self._artifacts,
+        }
         # processes that the block starts report to the same place
         self._outer = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
@@ -180,7 +319,7 @@ class Tracking:
             else:
                 os.environ[name] = value
         try:
-            attempt.end(_lines(self._path), error)
+            attempt.end(_lines(self._path), self._artifacts, error)
             from snakemake_repro.recorder import start_recorder
 
             start_recorder(attempt.workdir, attempt.tracking_uri)
@@ -226,6 +365,18 @@ def _set_seeds(seed: int) -> dict[str, int]:
     if os.environ.get("PYTHONHASHSEED", "").isdigit():
         seeds["PYTHONHASHSEED"] = int(os.environ["PYTHONHASHSEED"])
     return seeds
+
+
+def _limit_threads(threads: int | None) -> None:
+    """Give loaded libraries the rule's threads; our executor has told all others."""
+    if threads is None:
+        return
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)
+    pools = sys.modules.get("threadpoolctl")  # comes with scikit-learn
+    if pools is not None:
+        pools.threadpool_limits(threads)
 
 
 def _check_name(name: Any) -> None:

@@ -60,6 +60,10 @@ class StorageError(ReproError):
     """The local store cannot be written or read (no space, no permission, corrupt)."""
 
 
+class NotificationError(ReproError):
+    """Whoever was to be told of a run could not be."""
+
+
 class ExecutionError(ReproError):
     """A job could not be started, or the machinery around it failed."""
 

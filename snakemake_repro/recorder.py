@@ -27,10 +27,9 @@ _SHARE = 6.0
 """While a run goes on it works for moments and pauses this many times as long as it worked."""
 _LONGEST_PAUSE_S = 10.0
 _ROOM_S = 0.5
+_HEAD_START_S = 6.0
 _LONGEST_WAIT_S = 10.0
 """MLflow takes seconds of a core to be imported, which a run that has just begun needs itself."""
-_QUIET_S = 3600.0
-"""A run whose end nobody saw and whose journal was not written for so long is not waited for."""
 _UNREACHABLE_S = 600.0
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
@@ -172,14 +171,29 @@ class _Shift:
                 time.sleep(_POLL_S)
 
     def _await_room(self) -> None:
-        """Leave the machine to the runs that go on for a while, unless it has a core to spare."""
+        """Leave the machine to the runs that go on for a while, unless it has a core to spare.
+
+        Two logical cores may be one that computes, so a run that nobody waits for has it alone for
+        longer.
+        """
         from snakemake_repro.backends.host import idle_cores
         from snakemake_repro.operations.deliver import outstanding
 
-        until = time.monotonic() + _LONGEST_WAIT_S
-        while any(map(self._goes_on, outstanding(self._workdir, self._notes))):
-            if idle_cores(_ROOM_S) >= 1 or time.monotonic() > until:
+        began = time.monotonic()
+        while any(map(self._goes_on, left := outstanding(self._workdir, self._notes))):
+            idle = idle_cores(_ROOM_S) >= 1
+            waited = time.monotonic() - began
+            if waited > _LONGEST_WAIT_S:
                 return
+            if idle and (waited > _HEAD_START_S or any(map(self._awaited, left))):
+                return
+
+    def _awaited(self, run_id: str) -> bool:
+        """Tell whether whoever started a run waits for it to be delivered."""
+        from snakemake_repro.operations.deliver import SOON_DELIVERED
+
+        count = self._store.job_count(run_id)
+        return count is not None and count <= SOON_DELIVERED
 
     def _round(self) -> tuple[bool, bool]:
         """Deliver some of every run.
@@ -217,7 +231,7 @@ class _Shift:
     def _goes_on(self, run_id: str) -> bool:
         from snakemake_repro.operations.deliver import goes_on
 
-        return goes_on(self._store.files(run_id), quiet=_QUIET_S)
+        return goes_on(self._store.files(run_id))
 
     def _complain(self, message: str) -> None:
         if message not in self._said:

@@ -25,12 +25,22 @@ from snakemake_repro.records import JobRecord, JobState, JobStatus, Origin
 JOBS = 200
 FIRST = 194
 """Of them, those that wait for no other."""
-SNAKEFILE = """
+ALL = """
 rule all:
     input:
         expand("out/small/{i}", i=range(194)),
         expand("out/slow/{i}", i=range(3)),
         expand("out/big/{i}", i=range(3)),
+"""
+ROUND = """
+rule all:
+    input:
+        expand("out/small/{i}", i=range(8 * config["round"], 8 * config["round"] + 8)),
+        expand("out/slow/{i}", i=config.get("slow", [])),
+        expand("out/big/{i}", i=config.get("big", [])),
+"""
+"""Other jobs in each run, so that no run does again what an earlier one did."""
+RULES = """
 rule small:
     output: "out/small/{i}"
     shell:
@@ -69,15 +79,23 @@ class Scene:
         driver: The process of the run that goes on.
     """
 
-    def __init__(self, workspace: Workspace, mark: str, *, cluster: int | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        mark: str,
+        *,
+        cluster: int | None = None,
+        targets: str = ALL,
+    ) -> None:
         """Write the workflow.
 
         Args:
             workspace: Its directory.
             mark: A variable that all processes of the run and of its cluster have.
             cluster: The process that all workers descend from, if it is not the driver.
+            targets: The rule that asks for the others.
         """
-        workspace.write("Snakefile", SNAKEFILE)
+        workspace.write("Snakefile", targets + RULES)
         (workspace.root / "trail").mkdir()
         self._workspace = workspace
         self._mark = mark
@@ -127,6 +145,12 @@ class Scene:
         ]
 
     @property
+    def ended(self) -> bool:
+        """Whether the record says that the run is over."""
+        runs = len(JournalStore(self._workspace.root).run_ids())
+        return runs > self._runs and self._workspace.history.end is not None
+
+    @property
     def left(self) -> list[str]:
         """What runs although no run goes on."""
         recorders = self.recorders
@@ -146,6 +170,13 @@ class Scene:
         return self._mark in Path(f"/proc/{pid}/environ").read_text(errors="replace")
 
     # -- phases: each strikes and returns True, or finds that it is not the moment ----------------
+
+    def strike(self, victim: int) -> bool:
+        """Strike at once, unless the victim is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            kill(victim)
+            return True
+        return False
 
     def submit(self, victim: Callable[[], int | None], pause: float = 0) -> bool:
         """Strike when a run has begun, after a pause; what it had sent is seen in its record."""

@@ -115,6 +115,8 @@ def ray_cluster(
             be there.
     """
     environ = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    # as where the environment of this interpreter is activated: jobs find its programs
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     through: tuple[str, ...] = ()
     if machine is not None:
         environ |= _NETWORKED
@@ -132,7 +134,7 @@ def ray_cluster(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env={**os.environ, **environ},
+            env={**os.environ, "PATH": programs, **environ},
             start_new_session=True,
         )
         assert process.stdin is not None

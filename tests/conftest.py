@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster, ray_cluster
+from clusters import RunningCluster, can_hide, node_elsewhere, ray_cluster
 from containers import Registry, make_image
 from containers import registry as run_registry
+from pairs import Pair
+from places import Place, in_conda, in_container, in_pypi
 from podman import podman_service
 from runs import Workspace
 
@@ -38,6 +40,12 @@ def workspace(tmp_path: Path, cluster: RunningCluster, tracking_uri: str) -> Wor
     root = tmp_path / "work"
     root.mkdir()
     return Workspace(root, cluster, tracking_uri)
+
+
+@pytest.fixture
+def pair(tmp_path: Path, cluster: RunningCluster, tracking_uri: str) -> Pair:
+    """Two empty working directories, one for each executor."""
+    return Pair(tmp_path, cluster, tracking_uri)
 
 
 @pytest.fixture
@@ -88,6 +96,47 @@ def python(registry: Registry) -> str:
     """An image with Python, by tag."""
     registry.push(make_image("python", label="python"), "lab/python", "1")
     return f"{registry.host}/lab/python:1"
+
+
+@pytest.fixture(scope="session")
+def conda_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A conda environment with Python and one package."""
+    with in_conda(tmp_path_factory.mktemp("conda")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def pypi_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A PyPI environment with one package."""
+    return in_pypi(tmp_path_factory.mktemp("pypi"))
+
+
+@pytest.fixture
+def container_place(python: str) -> Place:
+    """An image with Python."""
+    return in_container(python)
+
+
+@pytest.fixture(params=["container", "conda", "pypi"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Each kind of environment."""
+    found: Place = request.getfixturevalue(f"{request.param}_place")
+    return found
+
+
+@pytest.fixture(scope="module")
+def apart(hidden: Path) -> Iterator[RunningCluster]:
+    """A cluster whose only CPUs are on a node that does not see what the driver sees."""
+    if not can_hide():
+        pytest.skip("hiding files from a node needs the right to make a mount namespace")
+    with ray_cluster(0) as cluster, node_elsewhere(cluster, hidden):
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the node of the cluster `apart` does not see."""
+    return tmp_path_factory.mktemp("hidden")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

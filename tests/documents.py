@@ -16,7 +16,7 @@ REPOSITORY = "https://github.com/snakemake-repro/snakemake-executor-plugin-ray"
 
 PROGRAMS = frozenset(
     (
-        "cat", "cd", "cp", "docker", "echo", "export", "git", "mkdir", "mlflow", "mv", "pip", "pre-commit",
+        "cat", "cd", "cp", "docker", "echo", "export", "git", "mkdir", "mlflow", "mv", "openssl", "pip", "pre-commit",
         "pytest", "python", "python3", "ray", "repro", "rm", "ruff", "mypy", "snakemake", "bash",
         "source", "ssh", "tail",
     )
@@ -219,10 +219,12 @@ def _snakemake(arguments: list[str]) -> str | None:
     import contextlib
     import io
 
+    from snakemake_executor_plugin_ray.arguments import completed
+
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-            _snakemake_parser().parse_args(arguments)
+            _snakemake_parser().parse_args(list(completed(arguments)))
     except SystemExit as exc:
         return None if exc.code in (0, None) else said.getvalue().strip().splitlines()[-1]
     return None

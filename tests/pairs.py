@@ -11,6 +11,8 @@ from pathlib import Path
 from clusters import RunningCluster
 from runs import Done, Workspace
 
+from snakemake_repro.records import Tier
+
 Tree = dict[str, object]
 """Relative path -> mode and content."""
 
@@ -28,6 +30,11 @@ class Pair:
     def both(self) -> tuple[Workspace, Workspace]:
         """The local executor's directory and ours."""
         return self.local, self.ray
+
+    @property
+    def tiers(self) -> dict[str, Tier]:
+        """Which tier ran each rule of our last run."""
+        return {job.record.spec.rule: job.record.tier for job in self.ray.history.jobs}
 
     def each(self, change: Callable[[Workspace], object]) -> None:
         """Do the same in both directories."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.files import observe
@@ -17,6 +17,7 @@ from snakemake_repro.logic.canonical import digest_of, digest_of_text, job_key
 from snakemake_repro.records import (
     CodeSeen,
     CodeText,
+    Comparator,
     Digest,
     EnvironmentKind,
     EnvironmentRecord,
@@ -141,7 +142,7 @@ class Recording:
         writes: Mapping[str, str | bytes | None] | None = None,
         wildcards: Mapping[str, str] | None = None,
         params: Sequence[tuple[str, object]] = (),
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, float | Sequence[float]] | None = None,
         seeds: Mapping[str, int] | None = None,
         environment: EnvironmentRecord | None = PINNED,
         origin: Origin = Origin.RAY,
@@ -159,12 +160,14 @@ class Recording:
         config: Digest | None = None,
         command: str | None = None,
         reason: str | None = None,
+        comparators: Mapping[str, Comparator] | None = None,
         threads: int = 1,
         wall_s: float = 1.5,
     ) -> str:
         """Write outputs and the attempt that made them; return the attempt's id.
 
-        Of ``writes``, a content of ``None`` leaves what is there. The ``verdict`` is ``accepted``,
+        Of ``writes``, a content of ``None`` leaves what is there. Several values of a metric are its
+        steps. The ``verdict`` is ``accepted``,
         ``rejected``, ``interrupted`` or none. What is ``removed`` is gone afterwards.
         """
         started = self.now()
@@ -189,7 +192,10 @@ class Recording:
             threads=threads,
             params=tuple([name, value] for name, value in params),
             inputs=inputs,
-            outputs=tuple(FileRecord(path=file.path) for file in outputs),
+            outputs=tuple(
+                FileRecord(path=file.path, comparator=(comparators or {}).get(file.path))
+                for file in outputs
+            ),
             environment=None if environment is None else environment.digest,
         )
         own = origin is not Origin.RAY
@@ -215,7 +221,7 @@ class Recording:
             else ResourceUse(
                 wall_s=wall_s, cpu_user_s=wall_s * 0.8, cpu_system_s=0.1, max_rss_mb=180.5
             ),
-            metrics=tuple(Metric(name=n, value=v) for n, v in (metrics or {}).items()),
+            metrics=tuple(_metrics(metrics or {})),
             seeds=dict(seeds or {}),
             integrity=tuple(integrity),
             violations=tuple(violations),
@@ -279,6 +285,13 @@ class Recording:
         return observe(self.root / path, root=self.root)
 
 
+def _metrics(metrics: Mapping[str, float | Sequence[float]]) -> Iterator[Metric]:
+    for name, values in metrics.items():
+        steps = values if isinstance(values, Sequence) else [values]
+        for step, value in enumerate(steps):
+            yield Metric(name=name, value=value, step=step)
+
+
 def study(root: Path, **kwargs: object) -> str:
     """Write a small study of two runs' worth of files and its first run; return the run's id."""
     (root / "data").mkdir(parents=True)
@@ -334,9 +347,9 @@ def summary(run: Recording, content: str | None) -> None:
     )
 
 
-def study_again(root: Path) -> str:
+def study_again(root: Path, **kwargs: object) -> str:
     """Write a second run after one parameter of the svm was changed."""
-    run = Recording(root, minutes=60)
+    run = Recording(root, minutes=60, **kwargs)  # type: ignore[arg-type]
     for element in ("p", "Fe"):
         run.job(
             "read_run",
@@ -357,3 +370,58 @@ def study_again(root: Path) -> str:
     train(run, "svm", "model 2\n")
     summary(run, "svm 0.82, xgboost 0.84\n")
     return run.end()
+
+
+def crowd(root: Path) -> str:
+    """Write a run of 2,000 jobs in seven rules, one of which failed; return its id."""
+    (root / "config").mkdir()
+    (root / "config" / "detector.yaml").write_text("stations: 81\n")
+    run = Recording(root, command=["snakemake", "--executor", "ray", "--jobs", "64"])
+    shower, hits, energy = "raw/{}.dat", "hits/{}.parquet", "energy/{}.csv"
+    names = [f"{number:04}" for number in range(660)]
+    for rule, before, after, wall_s in (
+        ("simulate", "config/detector.yaml", shower, 40.0),
+        ("find_hits", shower, hits, 12.0),
+        ("reconstruct_energy", hits, energy, 25.0),
+    ):
+        for number, name in enumerate(names):
+            run.job(
+                rule,
+                wildcards={"shower": name},
+                reads=[before.format(name)],
+                writes={after.format(name): f"{rule} {name}"},
+                params=[("zenith", number % 60)],
+                metrics={"hits": 40 + number * 7 % 97} if rule == "find_hits" else None,
+                wall_s=wall_s + number % 9,
+                command=f"{rule} --zenith {number % 60} {before.format(name)} {after.format(name)}",
+            )
+    run.job(
+        "merge", reads=[energy.format(name) for name in names], writes={"work/all.parquet": "all"}
+    )
+    models = [f"depth{number}" for number in range(9)]
+    for number, model in enumerate(models):
+        loss = [1 / (step + number + 1) for step in range(60)]
+        run.job(
+            "train",
+            wildcards={"model": model},
+            reads=["work/all.parquet"],
+            writes={f"results/{model}.model": model},
+            metrics={"loss": loss, "auc": 0.8 + number / 100},
+            seeds={"numpy": number},
+            wall_s=90.0,
+        )
+        run.job(
+            "plot",
+            wildcards={"model": model},
+            reads=[f"results/{model}.model", "work/all.parquet"],
+            writes={f"results/{model}.pdf": model},
+            environment=LOOSE,
+        )
+    run.job(
+        "publish",
+        reads=[f"results/{model}.model" for model in models],
+        status=JobStatus.FAILED,
+        verdict="rejected",
+        error="exit status 1: no space left on device",
+    )
+    return run.end("failed")

@@ -17,6 +17,7 @@ from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.logic.history import JobHistory, RunHistory
 
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
+REPRO = (sys.executable, "-m", "snakemake_repro.cli")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,15 @@ class Workspace:
         done = self.run(*args, executor=executor, env=env)
         assert done.status != 0, done.output
         assert "Traceback" not in done.output, done.output
+        return done
+
+    def repro(self, *args: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the ``repro`` command here and expect an exit status."""
+        done = subprocess.run(
+            [*REPRO, *args], cwd=self.root, env=self.environ, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == status, (done.stdout, done.stderr)
         return done
 
     def histories(self) -> list[RunHistory]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http
 import http.client
 import http.server
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Self
@@ -91,6 +93,39 @@ class MlflowServer:
                 connection.close()
         except (http.client.HTTPException, OSError):
             return False
+
+
+@contextlib.contextmanager
+def s3_server(log: Path) -> Iterator[str]:
+    """Give the address of a server that speaks S3 and forgets all at the end.
+
+    Args:
+        log: What it says.
+    """
+    port = free_port()
+    with log.open("ab") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + _START_S
+        while not _listens(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class LossyProxy:

@@ -23,6 +23,7 @@ LAYERS = (
     ("snakemake_repro.logic",),
     ("snakemake_repro.interfaces",),
     ("snakemake_repro.backends",),
+    ("snakemake_repro.canonical",),
     ("snakemake_repro.operations",),
     (
         "snakemake_repro.agent",
@@ -31,6 +32,7 @@ LAYERS = (
         "snakemake_repro.recorder",
         "snakemake_repro.cli",
         "snakemake_repro.client",
+        "snakemake_repro.comparators",
         "snakemake_repro.wrappers",
         "snakemake_executor_plugin_ray",
         "snakemake_logger_plugin_repro",
@@ -71,12 +73,17 @@ ONLY_IN = {
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git", "snakemake_repro.backends.git_checkout"),
     "docker": ("snakemake_repro.backends.containers",),
-    "requests": ("snakemake_repro.backends.containers.registry",),
+    "requests": (
+        "snakemake_repro.backends.containers.registry",
+        "snakemake_repro.backends.notifier",
+    ),
     "uv": ("snakemake_repro.backends.uv",),
     "rattler": (
         "snakemake_repro.backends.conda_solve",
         "snakemake_repro.backends.environments.conda",
     ),
+    "cryptography": ("snakemake_repro.backends.signatures",),
+    "rocrate": ("snakemake_repro.backends.research_object",),
     "sqlite3": ("snakemake_repro.backends.index",),
     "fcntl": ("snakemake_repro.backends.environments.flock", "snakemake_repro.backends.index"),
     "ctypes": (
@@ -99,44 +106,60 @@ ONLY_IN = {
         "snakemake_repro.backends.foreground",
         "snakemake_repro.backends.gateway",
         "snakemake_repro.backends.host",
+        "snakemake_repro.backends.notifier",
         "snakemake_repro.backends.snakemake_command",
         "snakemake_repro.backends.tracing",
         "snakemake_repro.backends.uv",
         # it starts itself; and Snakemake raises `CalledProcessError` in the agent's forks
         "snakemake_repro.recorder",
         "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.programs",
         "snakemake_repro.agent.scripts",
+        "snakemake_repro.wrappers.packages",
+        "snakemake_repro.wrappers.tuning.slots",
     ),
     "snakemake": (
         "snakemake_repro.backends.snakemake_",
         "snakemake_repro.agent.calls",
+        "snakemake_repro.agent.programs",
         "snakemake_repro.agent.scripts",
     ),
     "snakemake_interface_common": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_executor_plugins": ("snakemake_executor_plugin_ray",),
     "snakemake_interface_logger_plugins": ("snakemake_logger_plugin_repro",),
     "click": ("snakemake_repro.cli",),
+    "jinja2": ("snakemake_repro.cli._page",),
+    "networkx": ("snakemake_repro.logic.drawing",),
     "rich": ("snakemake_repro.cli",),
-    "numpy": ("snakemake_repro.wrappers", "snakemake_repro.client"),
+    "numpy": (
+        "snakemake_repro.backends.comparators",
+        "snakemake_repro.client",
+        "snakemake_repro.wrappers",
+    ),
+    "PIL": ("snakemake_repro.backends.comparators",),
+    "pyarrow": ("snakemake_repro.backends.comparators", "snakemake_repro.wrappers"),
     "pandas": ("snakemake_repro.wrappers",),
     "sklearn": ("snakemake_repro.wrappers",),
     "xgboost": ("snakemake_repro.wrappers",),
     "lightgbm": ("snakemake_repro.wrappers",),
+    "optuna": ("snakemake_repro.wrappers.tuning",),
+    "uproot": ("snakemake_repro.canonical.root", "snakemake_repro.wrappers.roots"),
 }
 """Libraries with side effects, or heavy ones, and the modules that may know them."""
 
-NOT_YET = ("conda_lock", "networkx")
+NOT_YET = ("conda_lock",)
 """Dependencies of later versions."""
 
 IMPORT_NAMES = {
     "gitpython": "git",
+    "pillow": "PIL",
     "py-rattler": "rattler",
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
     "xgboost-cpu": "xgboost",
 }
-OPTIONAL = {"tensorflow", "torch"}
-"""Seeded when a job has them, never needed."""
+OPTIONAL = {"pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"}
+"""Seeded when a job has them, and needed by what the extras `corsika`, `networks` and `root` are for alone."""
 
 FORKS = {
     "snakemake_repro.backends.processtree",
@@ -146,9 +169,10 @@ FORKS = {
 
 NEVER_FIRST = frozenset(
     (
-        "ray", "mlflow", "docker", "rattler", "conda_lock", "git", "uv", "networkx", "pandas",
-        "numpy", "sklearn", "xgboost", "lightgbm", "matplotlib", "pyarrow", "yaml", "rich",
-        "snakemake", "sqlalchemy", "scipy", "joblib", "requests",
+        "ray", "mlflow", "docker", "rattler", "conda_lock", "git", "uv", "networkx", "jinja2", "pandas",
+        "numpy", "sklearn", "xgboost", "lightgbm", "optuna", "matplotlib", "pyarrow", "yaml", "rich",
+        "snakemake", "sqlalchemy", "scipy", "joblib", "requests", "rocrate",
+        "cryptography",
     )
 )  # fmt: skip
 """Imported inside the function that needs them, or not at all."""

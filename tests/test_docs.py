@@ -36,6 +36,7 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_repro import records
 from snakemake_repro.cli import main
 from snakemake_repro.cli.env import env
+from snakemake_repro.logic import resources
 from snakemake_repro.operations import execute
 from snakemake_repro.records import Digest, Entry, Record
 
@@ -273,7 +274,7 @@ def test_the_table_of_flags_is_complete(kind: str, page: str) -> None:
 def test_what_a_job_finds_in_its_environment_is_described() -> None:
     rows = read(DOCS / "reference" / "executor.md").table("What a job finds in its environment")
     described = {name: row[1] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
-    assert set(execute._THREAD_VARIABLES) <= set(described)
+    assert set(resources.THREAD_VARIABLES) <= set(described)
     assert f"`{execute._EPOCH}`" in described["SOURCE_DATE_EPOCH"]
     tree = ast.parse(Path(execute.__file__).read_text(encoding="utf-8"))
     [description] = [

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wrapperjobs import LOCKED
 
 import snakemake_repro
 
@@ -25,7 +26,6 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("snakemake_repro", "snakemake_executor_plugin_ray", "snakemake_logger_plugin_repro")
-WRAPPERS = ("evaluate", "lightgbm/train", "sklearn/train", "xgboost/train")
 VERSION = snakemake_repro.__version__
 STEM = f"snakemake_executor_plugin_ray-{VERSION}"
 
@@ -191,7 +191,7 @@ def test_the_wheel_holds_our_packages_and_nothing_else(built: Path) -> None:
     info = f"{STEM}.dist-info"
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, info}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
-    for wrapper in WRAPPERS:
+    for wrapper in LOCKED:
         files = ("wrapper.py", "environment.yaml", "environment.requirements.lock", "meta.yaml")
         assert {f"snakemake_repro/wrappers/{wrapper}/{file}" for file in files} <= names
     sources = {

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from snakemake_repro.agent import scripts
+from snakemake_repro.agent import programs, scripts
 from snakemake_repro.backends.snakemake_forks import Surroundings, put_figures
 from snakemake_repro.logic import plain
 
@@ -83,8 +83,10 @@ def _benchmark(command: dict[str, Any]) -> None:
         if measured is not None:
             record.running_time, cpu_s, peak_mb = measured[iteration]
             put_figures(record, cpu_s=cpu_s, peak_mb=peak_mb)
+        elif wanted.get("programs") is not None:
+            programs.run(wanted["programs"][iteration], record)
         elif command.get("text") is not None:
-            _shell(command["text"], command["executable"], record)
+            programs.run([command["executable"], "-c", command["text"]], record)
         else:
             measuring = {"bench_record": record, "bench_iteration": iteration}
             _call(call, {**arguments, **measuring})
@@ -93,17 +95,6 @@ def _benchmark(command: dict[str, Any]) -> None:
         for name in ("wildcards", "params", "resources", "input", "threads"):
             setattr(record, name, arguments[name])
     write_benchmark_records(records, wanted["path"], wanted.get("extended", False))
-
-
-def _shell(text: str, executable: str, record: Any) -> None:
-    """Run a text as ``shell()`` does once it is formatted."""
-    from snakemake.benchmark import benchmarked
-
-    process = subprocess.Popen([executable, "-c", text])
-    with benchmarked(process.pid, record):
-        status = process.wait()
-    if status:
-        raise subprocess.CalledProcessError(status, text)
 
 
 def _arguments(call: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class View:
         variables: Its environment variables, complete.
         network: Whether it shares the node's network.
         everything: Show the node's whole file system as it is.
+        devices: Device files and directories of them, beside those that every program needs.
     """
 
     base: Base
@@ -48,10 +49,14 @@ class View:
     variables: Mapping[str, str]
     network: bool = False
     everything: bool = False
+    devices: tuple[str, ...] = ()
 
 
-def bubblewrap() -> str:
+def bubblewrap(need: str = "hermetic jobs need") -> str:
     """Return the path of the program.
+
+    Args:
+        need: Who needs it, for the message.
 
     Raises:
         IsolationError: It is not there.
@@ -59,7 +64,7 @@ def bubblewrap() -> str:
     path = shutil.which("bwrap")
     if path is None:
         raise IsolationError(
-            "hermetic jobs need bubblewrap, and this node has no program bwrap",
+            f"{need} bubblewrap, and this node has no program bwrap",
             hint="Install it (Debian, Fedora, Arch and conda-forge: the package bubblewrap).",
         )
     return path
@@ -94,6 +99,21 @@ def probe(base: Base) -> None:
         f"hermetic jobs cannot run on this node: bubblewrap says: {said}",
         hint=next((hint for word, hint in _HINTS.items() if word in said), None),
     )
+
+
+def under_hostname(name: str) -> list[str]:
+    """Return what starts a program that sees all of this machine, under another name of it.
+
+    Raises:
+        IsolationError: Bubblewrap is not there.
+    """
+    options = ("--dev-bind", "/", "/", "--unshare-uts", "--hostname", name, "--die-with-parent")
+    return [bubblewrap("another name of the machine needs"), *options, "--"]
+
+
+def gpu_devices(root: Path = Path("/dev")) -> tuple[str, ...]:
+    """Return the devices of all NVIDIA GPUs of this node; a variable says which are a job's."""
+    return tuple(sorted(map(str, root.glob("nvidia*"))))
 
 
 def starts(view: View, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -154,6 +174,10 @@ def _closed(view: View) -> Iterable[str]:
     for path, text in view.base.symlinks:
         yield from ("--symlink", text, path)
     yield from ("--proc", "/proc", "--dev", "/dev")
+    for device in view.devices:
+        yield from ("--dev-bind", device, device)
+    if view.devices:  # where their drivers say what they are connected to
+        yield from ("--ro-bind", "/sys", "/sys")
     for mount in sorted((*view.base.mounts, *view.mounts), key=lambda m: depth(m.target)):
         yield from ("--bind" if mount.writable else "--ro-bind", mount.source, mount.target)
     yield from ("--remount-ro", "/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import stat as modes
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,9 +18,12 @@ from snakemake_repro.records import Digest, FileKind, FileRecord, Json
 DIRECTORY_TAG = "Directory/1"
 """Raise the number whenever the digest of a directory changes its meaning; a test pins it."""
 
-_EXCLUDED = ".snakemake_timestamp"
+TIMESTAMP = ".snakemake_timestamp"
 """Snakemake's own mark in directories that are outputs."""
 
+_READ_AHEAD = 64 * 1024 * 1024
+"""Bytes from which on a file is read while what was read of it is hashed."""
+_BLOCK = 4 * 1024 * 1024
 _TRIES = 3
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
@@ -95,6 +99,16 @@ def observe(
     )
 
 
+def holds(path: Path, file: FileRecord) -> bool:
+    """Tell whether what stands at a path has the content that a record says.
+
+    Raises:
+        StorageError: Something is there but cannot be read.
+    """
+    seen = observe(path, root=path.parent)
+    return file.digest is not None and (seen.kind, seen.digest) == (file.kind, file.digest)
+
+
 def recorded_path(path: Path, root: Path) -> str:
     """Return a path as the record names it: relative to the root below it, else absolute.
 
@@ -139,7 +153,7 @@ def _steady(path: Path, cache: StatCache | None) -> tuple[Digest, os.stat_result
             before = os.fstat(fd)
             if not modes.S_ISREG(before.st_mode):
                 raise StorageError(f"cannot hash {path}: expected a regular file")
-            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+            digest = _digest(file, before.st_size)
             read, after = file.tell(), os.fstat(fd)
         if read == before.st_size and _stamp(before) == _stamp(after):
             if cache is not None:
@@ -150,6 +164,23 @@ def _steady(path: Path, cache: StatCache | None) -> tuple[Digest, os.stat_result
         f"cannot hash {path}: it was written to each of the {_TRIES} times it was read",
         hint="Make sure that no background process still writes to it.",
     )
+
+
+def _digest(file: io.FileIO, size: int) -> Digest:
+    """Hash a file from its beginning to its end."""
+    if size < _READ_AHEAD:
+        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    from concurrent.futures import ThreadPoolExecutor
+
+    sha = hashlib.sha256()
+    read, free = bytearray(_BLOCK), bytearray(_BLOCK)
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(file.readinto, read)
+        while count := ahead.result():
+            ahead = reader.submit(file.readinto, free)
+            sha.update(memoryview(read)[:count])
+            read, free = free, read
+    return Digest(sha.hexdigest())
 
 
 def _stamp(stat: os.stat_result) -> tuple[int, int]:
@@ -196,7 +227,7 @@ def _listings(top: Path) -> Iterator[tuple[Path, list[os.DirEntry[str]]]]:
         directory = left.pop()
         with os.scandir(directory) as scan:
             entries = sorted(
-                (entry for entry in scan if entry.name != _EXCLUDED),
+                (entry for entry in scan if entry.name != TIMESTAMP),
                 key=lambda entry: os.fsencode(entry.name),
             )
         yield directory, entries

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from snakemake_repro.backends import processtree
+from snakemake_repro.backends.artifacts import artifacts_name
 from snakemake_repro.backends.frames import read_frame, write_frame
 from snakemake_repro.backends.gateway_process import ahead, instruct, start
 from snakemake_repro.errors import ClusterError
@@ -45,6 +46,7 @@ class Gateway:
         log: Path,
         done: Callable[[TaskResult], None],
         lost: Callable[[str, str], None],
+        changed: Callable[[tuple[Node, ...]], None],
         broken: Callable[[ClusterError], None],
         crashed: Callable[[Exception], None],
     ) -> None:
@@ -56,6 +58,7 @@ class Gateway:
             log: File for what the gateway and Ray print.
             done: Called with the result of a task, from a reader thread.
             lost: Called with a task's id and the reason when its worker or the gateway died.
+            changed: Called with all nodes when some joined or left while tasks are under way.
             broken: Called once when no gateway can be had any more.
             crashed: Called when the reader thread cannot go on, with what it met.
         """
@@ -64,6 +67,7 @@ class Gateway:
         self._log = log
         self._done = done
         self._lost = lost
+        self._changed = changed
         self._broken = broken
         self._crashed = crashed
         self._lock = threading.RLock()
@@ -85,7 +89,7 @@ class Gateway:
                 self._spawn()
 
     def nodes(self) -> tuple[Node, ...]:
-        """Wait until the cluster answers; return its nodes.
+        """Wait until the cluster answers; return its nodes, and those that left since.
 
         Raises:
             ClusterError: It cannot be had.
@@ -104,7 +108,8 @@ class Gateway:
         """Send one task; its end comes through the callbacks."""
         header = {"op": "submit", "id": task.id, "resources": request.to_dict()}
         if task.shipment is not None:
-            header |= {"op": "ship", "shipment": task.shipment.to_dict(), "log": task.log}
+            beside = [task.log, artifacts_name(task)]
+            header |= {"op": "ship", "shipment": task.shipment.to_dict(), "beside": beside}
         payload = json.dumps(task.to_dict()).encode()
         with self._lock:
             self.start()
@@ -190,8 +195,13 @@ class Gateway:
                     self._lost(header["id"], header["reason"])
             case "ready":
                 self.shipped = bool(header["shipped"])
-                self._nodes = tuple(Node.from_dict(node) for node in header["nodes"])
+                self._nodes = _nodes(header)
                 self._ready.set()
+            case "nodes":
+                now = _nodes(header)
+                # one that left may come back: what only it can run waits for it
+                self._nodes += tuple(node for node in now if node not in self._nodes)
+                self._changed(now)
             case "failed":
                 self._error = ClusterError(header["message"], hint=header["hint"])
                 self._ready.set()
@@ -229,6 +239,10 @@ class Gateway:
         """Forget a task; tell whether it was under way."""
         with self._lock:
             return self._under_way.pop(task_id, self) is None
+
+
+def _nodes(header: Mapping[str, Any]) -> tuple[Node, ...]:
+    return tuple(Node.from_dict(node) for node in header["nodes"])
 
 
 def _kill_session(leader: int) -> None:

@@ -1,8 +1,8 @@
 """The gateway's process, and how it is started before anybody knows what it is for.
 
 Ray takes about as long to import as Snakemake takes to read a workflow. So where the command line
-asks for this executor, the process starts while Snakemake reads it, and imports Ray. It is told all
-else later, and ends by itself when nobody does.
+asks for this executor, the process starts while Snakemake reads it, imports Ray, and joins the
+cluster that is named, if one is. It is told all else later, and ends by itself when nobody does.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Ahead:
         if self._key == _key(address):
             return process
         with process:  # closes its pipes
-            process.kill()  # it has not done a thing yet
+            process.kill()  # no job was sent yet
         return None
 
 
@@ -57,7 +57,7 @@ ahead = Ahead()
 
 
 def start(address: str | None, *, patience: float = 0) -> Process:
-    """Start a gateway, which can import Ray as soon as it knows of which cluster.
+    """Start a gateway, which imports Ray, and joins a cluster, as soon as it knows of which.
 
     Args:
         address: Of a cluster to be joined.

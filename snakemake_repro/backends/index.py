@@ -9,6 +9,7 @@ runs that come from elsewhere (MLflow).
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import sqlite3
@@ -104,10 +105,13 @@ class Index:
         """Return the ids of the runs whose MLflow run's id begins so."""
         return self._feed.in_mlflow(prefix)
 
-    def makers(self, path: str) -> list[Sighting]:
-        """Return every attempt with that output, newest first."""
-        where = f" WHERE path.path = ? AND {_STANDING_ROLE}"
-        return self._sightings(where, (pack(path),))
+    def makers(self, path: str, digest: Digest | None = None) -> list[Sighting]:
+        """Return every attempt with that output, with these bytes if given, newest first."""
+        where, values = f" WHERE path.path = ? AND {_STANDING_ROLE}", [pack(path)]
+        if digest is not None:
+            # the sign keeps SQLite from its index of digests: one of an empty file is everywhere
+            where, values = f"{where} AND +file.digest = ?", [*values, bytes.fromhex(digest.value)]
+        return self._sightings(where, values)
 
     def readers(self, path: str) -> list[Sighting]:
         """Return every attempt with that input, newest first."""
@@ -206,7 +210,7 @@ class Index:
             dirty=None if state is None else bool(state.get("dirty")),
         )
 
-    def _sightings(self, where: str, values: tuple[Any, ...]) -> list[Sighting]:
+    def _sightings(self, where: str, values: Sequence[Any]) -> list[Sighting]:
         rows = self._ask(
             f"SELECT {_STEP}, {_FILE}{_JOINED}{where} ORDER BY attempt.at DESC, attempt.id DESC",
             values,
@@ -214,7 +218,7 @@ class Index:
         return [Sighting(step=_step(row), file=_file(row[-5:])) for row in rows]
 
     def _ask(
-        self, query: str, values: tuple[Any, ...], only: Sequence[str] | None = None
+        self, query: str, values: Sequence[Any], only: Sequence[str] | None = None
     ) -> list[Any]:
         """Answer from the tables.
 
@@ -338,7 +342,7 @@ def index_of(store: LineageStore) -> Index:
 def _step(row: Any) -> Step:
     uuid, run, rule, wildcards, origin, status, state, at, started, finished = row[:10]
     environment, name, pinned, git = row[10:14]
-    source = None if git is None else json.loads(git)
+    commit, dirty = (None, None) if git is None else _commit(git)
     return Step(
         id=unpack(uuid),
         run_id=unpack(run),
@@ -353,9 +357,16 @@ def _step(row: Any) -> Step:
         environment=None if environment is None else Digest(environment.hex()),
         environment_name=None if name is None else unpack(name),
         pinned=None if pinned is None else bool(pinned),
-        commit=None if source is None else source["commit"],
-        dirty=None if source is None else bool(source["dirty"]),
+        commit=commit,
+        dirty=dirty,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _commit(git: str) -> tuple[str | None, bool]:
+    """Return commit and dirtiness; runs have few of them, and jobs many."""
+    source = json.loads(git)
+    return source["commit"], bool(source["dirty"])
 
 
 def _file(row: Any) -> FileRecord:

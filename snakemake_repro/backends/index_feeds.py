@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,22 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from snakemake_repro.backends.index_tables import TABLES, VERSION, Loader
-from snakemake_repro.backends.journal import JournalStore
+from snakemake_repro.backends.journal import RUN_ID, JournalStore
 from snakemake_repro.errors import RecordError, StorageError
 from snakemake_repro.interfaces import LineageStore
-from snakemake_repro.logic.history import JobHistory, RunHistory
-from snakemake_repro.records import (
-    Entry,
-    EnvironmentSeen,
-    JobAccepted,
-    JobEnded,
-    JobRejected,
-    JobState,
-    RunEnded,
-    RunStarted,
-)
+from snakemake_repro.logic.history import RunHistory, unfold
 
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _TAIL = 64
 """Bytes before the place where reading stopped that must be unchanged to read on there."""
 _PART_LINES = 5_000
@@ -126,7 +114,7 @@ class StoreFeed:
                 continue
             history = self.load(run_id)
             db.execute("BEGIN")
-            for entry in _entries(history):
+            for entry in unfold(history):
                 loader.add(entry.to_line())
             db.execute("COMMIT")
             self._indexed.add(run_id)
@@ -135,32 +123,6 @@ class StoreFeed:
         if self._ids is None:
             self._ids = tuple(self._store.run_ids())
         return self._ids
-
-
-def _entries(history: RunHistory) -> Iterator[Entry]:
-    """Yield entries that fold to the history, as far as the index needs them."""
-    run = history.run
-    yield RunStarted(run_id=run.id, at=run.started, run=run)
-    for environment in history.environments.values():
-        yield EnvironmentSeen(run_id=run.id, at=run.started, environment=environment)
-    for job in history.jobs:
-        yield from _job_entries(job, run.id, run.started)
-    if history.end is not None:
-        yield RunEnded(run_id=run.id, at=history.end.finished, end=history.end)
-
-
-def _job_entries(job: JobHistory, run_id: str, began: str) -> Iterator[Entry]:
-    record = job.record
-    at = record.finished or record.started or began
-    yield JobEnded(run_id=run_id, at=at, job=record)
-    match job.state:
-        case JobState.ACCEPTED:
-            yield JobAccepted(run_id=run_id, at=at, job_id=record.id, removed=job.removed)
-        case JobState.REJECTED | JobState.INTERRUPTED:
-            interrupted = job.state is JobState.INTERRUPTED
-            yield JobRejected(run_id=run_id, at=at, job_id=record.id, interrupted=interrupted)
-        case JobState.RAN:
-            pass
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -244,7 +206,7 @@ class JournalFeed:
 
     def _files(self) -> Iterator[_File]:
         with os.scandir(self._root) as directories:
-            runs = sorted(entry.name for entry in directories if _RUN_ID.fullmatch(entry.name))
+            runs = sorted(entry.name for entry in directories if RUN_ID.fullmatch(entry.name))
         for run in runs:
             with os.scandir(self._root / run) as entries:
                 for entry in entries:

@@ -15,18 +15,24 @@ import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from snakemake_repro.errors import NotFoundError, RecordError, StorageError
 from snakemake_repro.logic.history import RunHistory, fold
 from snakemake_repro.records import Entry
 
 STORE_DIRECTORY = ".repro"
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def store_root(workdir: Path) -> Path:
     """Return the store below a working directory."""
     return workdir / STORE_DIRECTORY
+
+
+def cache_file(workdir: Path) -> Path:
+    """Return the file of the stat cache below a working directory."""
+    return store_root(workdir) / "cache" / "files.json"
 
 
 def journal_root(workdir: Path) -> Path:
@@ -125,7 +131,7 @@ class JournalStore:
             return []
         found = []
         for directory in self._root.iterdir():
-            if _RUN_ID.fullmatch(directory.name) and directory.is_dir():
+            if RUN_ID.fullmatch(directory.name) and directory.is_dir():
                 started = _started(directory)
                 if started is not None:
                     found.append((started, directory.name))
@@ -158,9 +164,14 @@ class JournalStore:
         for path in self.files(run_id):
             yield from read(path)
 
+    def job_count(self, run_id: str) -> int | None:
+        """Return how many jobs a run planned, by its beginning; ``None`` if that is not there."""
+        line = _beginning(self._root / run_id)
+        return None if line is None else line["data"]["run"].get("job_count")
+
     def files(self, run_id: str) -> list[Path]:
         """Return the files of one run's journal, sorted by name."""
-        if not _RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(run_id):
             return []
         return sorted((self._root / run_id).glob("*.jsonl"))
 
@@ -194,10 +205,17 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[bytes]:
 
 
 def _started(directory: Path) -> str | None:
-    """Return when a run began, from the file that says so."""
+    """Return when a run began."""
+    line = _beginning(directory)
+    return None if line is None else str(line["at"])
+
+
+def _beginning(directory: Path) -> dict[str, Any] | None:
+    """Return the line that says that a run began, from the file that it is the first of."""
     for path in sorted(directory.glob("*.jsonl")):
         for line in read_lines(path):
             if b'"kind":"run-started"' in line[:200]:
-                return str(json.loads(line)["at"])
+                found: dict[str, Any] = json.loads(line)
+                return found
             break
     return None

@@ -13,6 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from snakemake_repro.backends.journal import host_in_name
+from snakemake_repro.backends.mlflow_files import make_store
 from snakemake_repro.errors import TrackingError
 from snakemake_repro.logic.redaction import strip_credentials
 
@@ -84,6 +86,8 @@ def connect(uri: str, *, create: bool) -> Any:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         with _one_at_a_time(uri):
+            if database is not None and not database.exists():
+                _make(database)
             client = MlflowClient(tracking_uri=uri)
             # several processes that open a new store at once break its migration
             client.search_experiments(max_results=1)
@@ -133,7 +137,7 @@ def artifact_root(uri: str) -> str | None:
     directory of this process.
     """
     database = _database(uri)
-    return None if database is None else (database.parent / _DEFAULT_ARTIFACTS).as_uri()
+    return None if database is None else _artifacts_beside(database)
 
 
 @contextmanager
@@ -148,6 +152,24 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
             yield
     except Timeout as exc:
         raise TrackingError(f"{database} is locked by another process") from exc
+
+
+def _make(database: Path) -> None:
+    """Make a new SQLite store beside its place, and put it there when it is complete.
+
+    MLflow's own first migration is not atomic: killed in its midst, it leaves a database that no
+    later one can mend ("table already exists"). The caller holds the lock.
+    """
+    # one name for each machine, whose lock is held: what a killed process left is found again
+    fresh = database.with_name(f".{database.name}.new-{host_in_name()}")
+    for left in (fresh, fresh.with_name(f"{fresh.name}-journal")):
+        left.unlink(missing_ok=True)
+    make_store(fresh, _artifacts_beside(database))
+    fresh.replace(database)
+
+
+def _artifacts_beside(database: Path) -> str:
+    return (database.parent / _DEFAULT_ARTIFACTS).as_uri()
 
 
 def _database(uri: str) -> Path | None:

@@ -78,7 +78,7 @@ def job_status(job: JobHistory) -> str:
 def run_tags(history: RunHistory) -> dict[str, str]:
     """Return the tags of a workflow run."""
     run = history.run
-    git = run.sources[0].git if run.sources else None
+    git = run.git
     tags = {
         RUN_TAG: run.id,
         "repro.kind": "workflow",
@@ -135,9 +135,9 @@ def job_name(job: JobHistory) -> str:
 def job_tags(history: RunHistory, job: JobHistory) -> dict[str, str]:
     """Return the tags of an attempt, among them what answers "which run made this digest"."""
     record, spec = job.record, job.record.spec
-    environment = history.environments.get(str(spec.environment))
+    environment = history.environment(spec.environment)
     run = history.run
-    git = run.sources[0].git if run.sources else None
+    git = run.git
     tags = {
         ATTEMPT_TAG: record.id,
         RUN_TAG: run.id,

@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from snakemake_repro.backends import mlflow_fields as fields
+from snakemake_repro.backends.artifacts import artifacts_root
+from snakemake_repro.backends.mlflow_artifacts import put_artifacts
 from snakemake_repro.backends.mlflow_client import artifact_root, connect, translated, unrepeated
 from snakemake_repro.logic.history import JobHistory, RunHistory
 from snakemake_repro.records import Digest, FileRecord
@@ -31,13 +33,18 @@ _METRIC_SIZE = 120
 class MlflowTracker:
     """Delivers to one tracking store."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, workdir: Path | None = None) -> None:
         """Connect.
+
+        Args:
+            uri: Of the store.
+            workdir: Where the runs' artifacts lie; without, none are delivered.
 
         Raises:
             TrackingError: The store cannot be reached.
         """
         self._uri = uri
+        self._workdir = workdir
         self._client = connect(uri, create=True)
         self._parents: dict[str, tuple[str, str]] = {}
         self._jobs: dict[str, dict[str, str]] = {}
@@ -108,7 +115,7 @@ class MlflowTracker:
 
     def _begin(self, history: RunHistory, parent: str) -> None:
         """Deliver what is known of a workflow run from the start."""
-        git = history.run.sources[0].git if history.run.sources else None
+        git = history.run.git
         if git is not None and git.diff:
             self._client.log_text(parent, fields.plain(git.diff), _DIFF)
         self._log(
@@ -168,6 +175,9 @@ class MlflowTracker:
         inputs = [_dataset(*found) for found in fields.datasets(job)]
         for start in range(0, len(inputs), _BATCH):
             self._client.log_inputs(run_id, datasets=inputs[start : start + _BATCH])
+        if self._workdir is not None:
+            kept = artifacts_root(self._workdir, history.run.id) / job.record.id
+            put_artifacts(self._client, run_id, job.record, kept)
         self._client.set_terminated(
             run_id,
             status=fields.job_status(job),

@@ -11,18 +11,16 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from snakemake_repro.backends.journal import store_root
+from snakemake_repro.backends.journal import RUN_ID, store_root
+from snakemake_repro.backends.wholefiles import replacing
 from snakemake_repro.errors import StorageError
 
 _PATIENCE_S = 60.0
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _INNER_MODES = ("subprocess", "remote")
 _START_FIELD = 19
 """Of ``/proc/<pid>/stat`` after the command name: start time in clock ticks, see proc(5)."""
@@ -210,10 +208,8 @@ class Parents:
             ) from exc
 
     def _write(self, path: Path, parent: Parent) -> None:
-        fd, name = tempfile.mkstemp(prefix=".new-", dir=self._root)
-        with os.fdopen(fd, "w", encoding="ascii") as file:
-            json.dump(dataclasses.asdict(parent), file)
-        Path(name).replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps(dataclasses.asdict(parent)).encode("ascii"))
 
 
 def _read(path: Path) -> Parent | None:
@@ -223,7 +219,7 @@ def _read(path: Path) -> Parent | None:
         parent = Parent(run_id=str(data["run_id"]), leader=str(data["leader"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return parent if _RUN_ID.fullmatch(parent.run_id) else None
+    return parent if RUN_ID.fullmatch(parent.run_id) else None
 
 
 def _ancestors() -> Iterator[Process]:

@@ -21,7 +21,7 @@ from typing import Any
 import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
-from snakemake_repro.backends.ray_parts import children_named, listeners
+from snakemake_repro.backends.ray_parts import children_named, listeners, living
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -29,9 +29,10 @@ from snakemake_repro.records.tasks import Node, ResourceRequest
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Tasks and results are a few kilobytes; Ray's default takes 30 % of the memory."""
 
-_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
+_CENSUS_POLL_S = 3.0
+_CENSUS_PATIENCE_S = 2.0
 _DIRECTORY_PREFIX = "repro-ray-"
 _PROBE_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.5
@@ -65,6 +66,7 @@ class RayCluster:
         address: str | None,
         cpus: int | None,
         head_lost: Callable[[], None],
+        nodes_changed: Callable[[tuple[Node, ...]], None],
     ) -> None:
         """Connect, or start a cluster on this machine.
 
@@ -77,6 +79,8 @@ class RayCluster:
             cpus: Logical CPUs of a cluster started here; ``None`` for all of the machine's.
             head_lost: Called once when a cluster started here loses its head, or an existing one
                 its part on this machine.
+            nodes_changed: Called with all nodes when some joined or left while attempts are under
+                way.
 
         Raises:
             ClusterError: The cluster cannot be started or reached, or does not fit.
@@ -104,26 +108,14 @@ class RayCluster:
         own = children_named(os.getpid(), _HEAD_PROCESSES)
         watched = own if address is None else list(listeners(self._raylet_socket()))
         threading.Thread(target=self._watch, args=(watched, head_lost), daemon=True).start()
+        self._census = threading.Thread(target=self._count, args=(nodes_changed,), daemon=True)
+        self._census.start()
         self._warm()
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """What the cluster's living nodes have in all."""
-        return tuple(
-            Node(
-                cpus=float(node["Resources"].get("CPU", 0)),
-                memory=int(node["Resources"].get("memory", 0)),
-                gpus=float(node["Resources"].get("GPU", 0)),
-                custom={
-                    name: float(amount)
-                    for name, amount in node["Resources"].items()
-                    if name not in _OWN_RESOURCES and not name.startswith("node:")
-                },
-                labels=dict(node.get("Labels") or {}),
-            )
-            for node in self._ray.nodes()
-            if node["Alive"]
-        )
+        return living(self._ray.nodes())
 
     @property
     def idle(self) -> bool:
@@ -184,6 +176,7 @@ class RayCluster:
         self._closing.set()
         if self._carrier is not None:
             self._carrier.close()
+        self._census.join(_CENSUS_PATIENCE_S)  # it must not ask a Ray that has gone
         self._ray.shutdown()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -314,6 +307,20 @@ class RayCluster:
             if not all(processtree.alive(pid) for pid in watched):
                 head_lost()
                 return
+
+    def _count(self, changed: Callable[[tuple[Node, ...]], None]) -> None:
+        """Notice nodes that join and leave."""
+        known = self.nodes
+        while not self._closing.wait(_CENSUS_POLL_S):
+            if self.idle:
+                continue
+            try:
+                now = self.nodes
+            except self._ray.exceptions.RayError:
+                continue  # a head that is away: who watches it says so
+            if now != known:
+                known = now
+                changed(now)
 
 
 def _options(request: ResourceRequest) -> dict[str, Any]:

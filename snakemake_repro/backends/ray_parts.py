@@ -1,15 +1,42 @@
-"""Processes of a cluster on this machine: those whose death is the end of the connection."""
+"""Parts of a cluster: its nodes, and the processes here whose death ends the connection."""
 
 from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from snakemake_repro.records.tasks import Node
+
+_OWN_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _TIMEOUT_S = 5.0
 _CREDENTIALS = "3i"
 """``struct ucred`` of unix(7)."""
+
+
+def living(nodes: Iterable[Mapping[str, Any]]) -> tuple[Node, ...]:
+    """Return what the nodes that live have in all.
+
+    Args:
+        nodes: As ``ray.nodes`` describes them.
+    """
+    return tuple(
+        Node(
+            cpus=float(node["Resources"].get("CPU", 0)),
+            memory=int(node["Resources"].get("memory", 0)),
+            gpus=float(node["Resources"].get("GPU", 0)),
+            custom={
+                name: float(amount)
+                for name, amount in node["Resources"].items()
+                if name not in _OWN_RESOURCES and not name.startswith("node:")
+            },
+            labels=dict(node.get("Labels") or {}),
+        )
+        for node in nodes
+        if node["Alive"]
+    )
 
 
 def listeners(path: str) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ from snakemake_repro.backends.snakemake_containers import NETWORK, wants_network
 from snakemake_repro.backends.snakemake_modules import modules_of
 from snakemake_repro.backends.snakemake_values import flags_of, members_of
 from snakemake_repro.errors import IsolationError
+from snakemake_repro.logic.plain import NotPlainError
 from snakemake_repro.logic.relocation import mentions
-from snakemake_repro.logic.resources import gpus_of
 from snakemake_repro.records import IsolationMode
 from snakemake_repro.records.tasks import APPTAINER, Benchmark, Command, IsolationRequest
 
@@ -90,13 +90,10 @@ class Hermetic:
         if APPTAINER in engines:
             raise not_hermetic(job, "Apptainer runs its container")
         try:
-            require_direct(job, workflow, fork_only=fork_only)
+            require_direct(job, workflow, fork_only=fork_only, shadowed=self.shadows(job))
         except IndirectError as exc:
-            raise not_hermetic(job, f"it takes the fork tier ({exc})") from exc
-        if job.benchmark or job.is_shadow:
-            raise not_hermetic(job, "it has a benchmark or a shadow directory")
-        if gpus_of(dict(job.resources.items())):
-            raise not_hermetic(job, "it uses a GPU")
+            if not isinstance(exc, UndecidedError):  # then its translation decides
+                raise not_enclosed(job, exc) from exc
         if modules_of(job, workflow):
             raise not_hermetic(job, "it uses environment modules")
         return IsolationRequest(
@@ -106,7 +103,13 @@ class Hermetic:
             and all(map(_is_fixed, job.output)),
             base=self.base,
             trace=self.trace,
+            shadow=job.is_shadow,
         )
+
+    def shadows(self, job: Any) -> bool:
+        """Tell whether a job runs in a shadow directory: staged ones take its place."""
+        members = members_of(job)
+        return any(m.is_shadow and self.mode(m) is not IsolationMode.ENFORCE for m in members)
 
 
 def tested() -> bool:
@@ -116,8 +119,14 @@ def tested() -> bool:
     return any(str(__version__).startswith(f"{version}.") for version in TESTED_VERSIONS)
 
 
-def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
+def require_direct(job: Any, workflow: Any, *, fork_only: bool, shadowed: bool) -> None:
     """Make sure that a job has none of the features that only Snakemake itself handles.
+
+    Args:
+        job: Snakemake's; maybe a group.
+        workflow: Likewise.
+        fork_only: It is to handle all jobs.
+        shadowed: The job runs in a shadow directory.
 
     Raises:
         IndirectError: It has one.
@@ -134,7 +143,7 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
                 job.is_shell or job.is_script or job.is_notebook or job.is_wrapper
             ),
             # elsewhere than below the working directory is perhaps not seen by all nodes
-            "a shadow directory of the node": job.is_shadow and not _shares_shadows(workflow),
+            "a shadow directory of the node": shadowed and not _shares_shadows(workflow),
             "between-workflow cache": workflow.workflow_settings.cache is not None
             and rule.cache.output,
             "storage": any(f.is_storage for f in _files(job)),
@@ -149,15 +158,20 @@ def require_direct(job: Any, workflow: Any, *, fork_only: bool) -> None:
         raise UndecidedError
 
 
-def require_portable(job: Any, command: Command, workdir: Path) -> None:
+def require_portable(command: Command, workdir: Path, *, shadowed: bool) -> None:
     """Make sure that nothing of a job names the driver's working directory.
 
     Where scripts are is known to move with them.
 
+    Args:
+        command: Of the job.
+        workdir: The directory.
+        shadowed: The job runs in a shadow directory.
+
     Raises:
         IndirectError: Something does; only the Snakefile, read again on the node, knows better.
     """
-    if job.is_shadow:
+    if shadowed:
         raise IndirectError("a shadow directory, which nodes do not share")
     call = command.call if isinstance(command.call, dict) else {}
     values = {name: value for name, value in call.items() if name not in _MOVED}
@@ -193,6 +207,12 @@ def format_roots(template: str) -> set[str]:
     return found
 
 
+def not_enclosed(job: Any, why: Exception) -> IsolationError:
+    """Return the refusal of a job that takes the fork tier."""
+    reason = f"a value of type {why}" if isinstance(why, NotPlainError) else why
+    return not_hermetic(job, f"it takes the fork tier ({reason})")
+
+
 def not_hermetic(job: Any, reason: str) -> IsolationError:
     """Return the refusal of a job that nothing here closes off."""
     rules = sorted({member.rule.name for member in members_of(job)})
@@ -201,6 +221,12 @@ def not_hermetic(job: Any, reason: str) -> IsolationError:
         "version can close off",
         hint="Let it run open with `resources: hermetic=False`, or run without --ray-hermetic.",
     )
+
+
+def together(refusals: Sequence[IsolationError]) -> IsolationError:
+    """Return the refusals of several rules as one."""
+    messages = dict.fromkeys(refusal.message for refusal in refusals)
+    return IsolationError("\n".join(messages), hint=refusals[0].hint)
 
 
 def _refuse_network(members: Iterable[Any]) -> None:

@@ -84,6 +84,7 @@ class Surroundings:
         local = snakemake.executors.local
         local.Executor.job_args_and_prepare = self._with_place(local.Executor.job_args_and_prepare)
         local.Executor.run_single_job = self._in_thread(local.Executor.run_single_job)
+        local.Executor.run_group_job = _ended_together(local.Executor.run_group_job)
         local.run_wrapper = self._remembering(local.run_wrapper)
         singularity.shellcmd = self._command
         singularity.get_snakemake_searchpath_mountpoints = self._search_path
@@ -210,6 +211,26 @@ class Surroundings:
             return str(hashes._hashes[job])  # noqa: SLF001
 
         return _get_provenance_hash
+
+
+def _ended_together(original: Callable[..., Any]) -> Callable[..., Any]:
+    """End the services of a group that fails before its other jobs start, too.
+
+    A service in a container takes a while to begin. Snakemake gives up waiting for it, and would
+    then wait for its end.
+    """
+
+    def run_group_job(executor: Any, job: Any) -> None:
+        from snakemake.shell import shell
+
+        try:
+            original(executor, job)
+        except Exception:
+            for member in job:
+                shell.kill(member.jobid)
+            raise
+
+    return run_group_job
 
 
 def put_figures(record: Any, *, cpu_s: float, peak_mb: float) -> None:

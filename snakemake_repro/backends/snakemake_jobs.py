@@ -24,7 +24,7 @@ from snakemake_repro.backends.snakemake_direct import (
     IndirectError,
     UndecidedError,
     benchmark_of,
-    not_hermetic,
+    not_enclosed,
     require_direct,
     require_portable,
 )
@@ -35,12 +35,14 @@ from snakemake_repro.backends.snakemake_resources import defaulted_resources, tm
 from snakemake_repro.backends.snakemake_shell import shell_command
 from snakemake_repro.backends.snakemake_values import (
     builtin,
+    comparator_of,
     flags_of,
     kind_of,
     members_of,
     named,
     scalar,
 )
+from snakemake_repro.errors import ReproError
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.redaction import Redactor
 from snakemake_repro.logic.resources import disk_of, gpus_of, limit_of
@@ -155,10 +157,8 @@ class Translator:
         """
         members = members_of(job)
         isolation = self.isolation(job)
-        command, tier = self._command(job)
+        command, tier = self._command(job, hermetic=isolation is not None)
         environment = HOST if tier is Tier.FORK else self._environments.of(job)
-        if isolation is not None and tier is Tier.FORK:
-            raise not_hermetic(job, "it takes the fork tier (its values are not plain data)")
         paths = [str(file) for member in members for file in member.input]
         resources = dict(job.resources.items())
         defaulted = defaulted_resources(job, self._workflow)
@@ -200,6 +200,17 @@ class Translator:
             job, self._workflow, fork_only=settings.fork_only, engine=self._engine
         )
 
+    def check_isolation(self, job: Any) -> IsolationRequest | None:
+        """Return how a job is to be closed off, before anything runs.
+
+        Raises:
+            IsolationError: What ``task`` would raise.
+        """
+        request = self.isolation(job)
+        if request is not None:
+            self._check_direct(job, not_enclosed)
+        return request
+
     def check_environment(self, job: Any) -> EnvironmentKind:
         """Return what kind of environment a job has, before anything runs.
 
@@ -210,7 +221,7 @@ class Translator:
         if kind is not EnvironmentKind.HOST:
             check_forkable(job)  # whatever makes it take the fork tier
         if self._engine(job) == APPTAINER:
-            self._check_direct(job)
+            self._check_direct(job, not_forked)
         return kind
 
     def environment_files(self, job: Any) -> Iterator[Path]:
@@ -243,10 +254,12 @@ class Translator:
             defaulted=defaulted_resources(job, self._workflow),
         )
 
-    def _command(self, job: Any) -> tuple[Command, Tier]:
+    def _command(self, job: Any, *, hermetic: bool) -> tuple[Command, Tier]:
         try:
             command = self._direct(job)
         except (IndirectError, plain.NotPlainError) as exc:
+            if hermetic:
+                raise not_enclosed(job, exc) from exc
             if APPTAINER in map(self._engine, members_of(job)):
                 raise not_forked(job, exc) from exc
             return self._fork(job), Tier.FORK
@@ -255,22 +268,29 @@ class Translator:
             command = dataclasses.replace(command, executable=Path(command.executable).name)
         return command, Tier.DIRECT
 
-    def _check_direct(self, job: Any) -> None:
+    def _check_direct(self, job: Any, refusal: Callable[[Any, Exception], ReproError]) -> None:
         try:
             self._direct(job)
         except (IndirectError, plain.NotPlainError) as exc:
             if not isinstance(exc, UndecidedError):  # which is asked again when the job is sent
-                raise not_forked(job, exc) from exc
+                raise refusal(job, exc) from exc
 
     def _fork(self, job: Any) -> Command:
         argv = list(self._argv(job))
         # Snakemake leaves it away where it names no rules
         if self._workflow.workflow_settings.cache is not None and "--cache" not in argv:
             argv.append("--cache")
-        return Command(kind="snakemake", argv=tuple(argv))
+        start, workdir = self._workflow.workdir_init, str(self._settings.workdir)
+        if start == workdir:
+            return Command(kind="snakemake", argv=tuple(argv))
+        if self._settings.apart:  # where it starts here is nowhere there
+            return Command(kind="snakemake", argv=("--directory", workdir, *argv))
+        return Command(kind="snakemake", argv=tuple(argv), directory=start)
 
     def _direct(self, job: Any) -> Command:
-        require_direct(job, self._workflow, fork_only=self._settings.fork_only)
+        settings = self._settings
+        shadowed = settings.hermetic.shadows(job)
+        require_direct(job, self._workflow, fork_only=settings.fork_only, shadowed=shadowed)
         tmpdir, wanted = tmpdir_of(job)
         if job.is_shell:
             made = shell_command(job, self._workflow, tmpdir=tmpdir, wanted=wanted)
@@ -278,8 +298,8 @@ class Translator:
             made = Command(kind="call", call=self._call(job), tmpdir=tmpdir, tmpdir_wanted=wanted)
         if (benchmark := benchmark_of(job, self._workflow)) is not None:
             made = dataclasses.replace(made, call=self._call(job), benchmark=benchmark)
-        if self._settings.apart:
-            require_portable(job, made, self._settings.workdir)
+        if settings.apart:
+            require_portable(made, settings.workdir, shadowed=shadowed)
         return made
 
     def _call(self, job: Any) -> dict[str, Json]:
@@ -386,6 +406,7 @@ class Translator:
                 kind=FileKind.UNOBSERVED,
                 name=names.get(index),
                 flags=tuple(flag for flag in _FLAGS if flag in flags),
+                comparator=comparator_of(file),
             )
 
     def _reason(self, job: Any) -> str | None:

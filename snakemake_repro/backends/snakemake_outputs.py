@@ -16,14 +16,18 @@ def prepared(task: Task, job: Any, workflow: Any) -> Task:
 
     It is what Snakemake's own ``prepare`` does, except for the temporary directory. That one is
     the node's; here it is a stand-in, of which ``prepare`` would make a directory of that name.
+    A job that is closed off has staged directories, and needs no shadow of them.
     """
-    resources = job.resources
-    held = resources.get("tmpdir")
+    resources, rule = job.resources, job.rule
+    held, depth = resources.get("tmpdir"), rule.shadow_depth
     if held is not None:
         resources.tmpdir = ""
+    if task.isolation is not None and not task.isolation.watches:
+        rule.shadow_depth = None
     try:
         workflow.async_run(job.prepare())
     finally:
+        rule.shadow_depth = depth
         if held is not None:
             resources.tmpdir = held
     shadow = None if job.shadow_dir is None else str(Path(job.shadow_dir).absolute())

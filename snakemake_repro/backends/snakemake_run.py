@@ -17,7 +17,7 @@ from snakemake_repro.backends.git import git_state
 from snakemake_repro.backends.python_modules import project_modules
 from snakemake_repro.logic import plain
 from snakemake_repro.logic.canonical import digest_of
-from snakemake_repro.logic.redaction import Redactor, strip_credentials
+from snakemake_repro.logic.redaction import Redactor, strip_credentials, without_receiver
 from snakemake_repro.logic.repeats import REPEAT_OF
 from snakemake_repro.records import Digest, Json, Source, WorkflowRun
 
@@ -46,7 +46,7 @@ def describe_run(
         id=run_id,
         name=run_name(sources, workdir),
         started=started,
-        command=tuple(redact.text(strip_credentials(word)) for word in sys.argv),
+        command=tuple(redact.text(strip_credentials(word)) for word in without_receiver(sys.argv)),
         snakefile=_relative(snakefile, workdir),
         executor=executor,
         targets=tuple(str(target) for target in workflow.dag_settings.targets or ()),
@@ -70,10 +70,23 @@ def config_digest(config: Mapping[str, Json]) -> Digest:
 
 
 def secrets_of(workflow: Any) -> dict[str, str]:
-    """Return the environment variables that the workflow or the user declares, with values."""
+    """Return variables that must not be recorded, with values.
+
+    They are the environment variables that the workflow or the user declares, and those by which
+    Snakemake hands on the credentials of storages.
+    """
     settings = workflow.remote_execution_settings
     declared = {*workflow.envvars, *(settings.envvars if settings else ())}
-    return {name: os.environ[name] for name in sorted(declared) if name in os.environ}
+    items = workflow.spawned_job_args_factory._get_storage_provider_setting_items()  # noqa: SLF001
+    # as Snakemake spells them; what nobody gave has its default, also where no storage is used
+    credentials = {
+        plugin.get_envvar(field.name): " ".join(map(str, values))
+        for plugin, field, values in items
+        if field.metadata.get("env_var")
+        and not set(map(str, values)) <= {"None", str(field.default)}
+    }
+    found = {name: os.environ[name] for name in sorted(declared) if name in os.environ}
+    return {**found, **credentials}
 
 
 def variables_of(workflow: Any) -> dict[str, str]:

@@ -6,7 +6,9 @@ import shlex
 from typing import Any
 
 from snakemake_repro.logic import plain
-from snakemake_repro.records import Json
+from snakemake_repro.records import Comparator, Json
+
+_COMPARATOR = "repro_comparator"
 
 
 def kind_of(job: Any) -> str:
@@ -26,6 +28,19 @@ def kind_of(job: Any) -> str:
 def flags_of(file: Any) -> set[str]:
     """Return Snakemake's markers of a file."""
     return set(getattr(file, "flags", None) or ())
+
+
+def comparator_of(file: Any) -> Comparator | None:
+    """Return how repeats of an output are compared, if its rule declares that."""
+    found = (getattr(file, "flags", None) or {}).get(_COMPARATOR)
+    return found if isinstance(found, Comparator) else None
+
+
+def with_comparator(path: Any, comparator: Comparator) -> Any:
+    """Return what an output directive takes, marked with a comparator."""
+    from snakemake.io import flag
+
+    return flag(path, _COMPARATOR, comparator)
 
 
 def named(files: Any) -> dict[str, Json]:
@@ -60,6 +75,12 @@ def scalar(value: Any) -> Any:
 def members_of(job: Any) -> list[Any]:
     """Return the jobs of a group, or the one that is none."""
     return list(job) if job.is_group() else [job]
+
+
+def asker_of(job: Any) -> str:
+    """Name a job or group job in a message: groups of pipes and services have no name of ours."""
+    names = dict.fromkeys(member.rule.name for member in members_of(job))
+    return f"the group of {', '.join(names)}" if job.is_group() else f"rule {job.rule.name}"
 
 
 def argv_of(command: str) -> list[str]:

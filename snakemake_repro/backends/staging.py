@@ -73,6 +73,8 @@ class Stage:
 
     def undeclared(self) -> list[str]:
         """Return the files that the job wrote where it could and was not to."""
+        if self._sandbox.shadow:
+            return []
         found = []
         for zone in self._written_zones():
             source = self._sources[zone.target]
@@ -94,11 +96,15 @@ class Stage:
         """
         declared = (*self._sandbox.logs, *(self._sandbox.outputs if outputs else ()))
         for path in declared:
-            zone = self._sandbox.zone_of(path)
-            assert zone is not None
-            source = self._sources[zone.target] + path[len(zone.target.rstrip("/")) :]
+            source = self.place_of(path)
             if os.path.lexists(source):
                 os.replace(source, path)  # noqa: PTH105 - paths are texts here
+
+    def place_of(self, path: str) -> str:
+        """Return where a declared file lies until it is promoted."""
+        place = self._inside(path)
+        assert place is not None
+        return place
 
     def remove(self) -> None:
         """Remove everything that was made."""
@@ -162,16 +168,14 @@ class Stage:
             if zone is None or place is None:
                 mounts.append(Mount(source=item.real, target=item.path))
                 continue
+            _make_parent(place, made)
             if zone.kind is not ZoneKind.INPUTS:
                 # a link there would be writable; a symbolic one to a read-only place is not
                 name = str(len(self._beside))
                 Path(place).symlink_to(f"{private}/{name}")
                 self._beside.add(item.path)
                 place = str(farm / name)
-            parent = os.path.dirname(place)  # noqa: PTH120 - for thousands of files
-            if parent not in made:
-                Path(parent).mkdir(parents=True, exist_ok=True)
-                made.add(parent)
+                _make_parent(place, made)
             if _link(item, place):
                 linked.append(item.path)
         if farm.exists():
@@ -242,6 +246,14 @@ def _observed(paths: tuple[str, ...]) -> Iterator[_Input]:
         except OSError:
             continue
         yield _Input(path=path, real=real, stat=stat)
+
+
+def _make_parent(place: str, made: set[str]) -> None:
+    """Make the directory of a place, unless it is known to be there."""
+    parent = os.path.dirname(place)  # noqa: PTH120 - for thousands of files
+    if parent not in made:
+        Path(parent).mkdir(parents=True, exist_ok=True)
+        made.add(parent)
 
 
 def _link(item: _Input, place: str) -> bool:

@@ -8,16 +8,15 @@ that was modified too shortly before it was hashed is not kept.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Self, TypeAlias
 
+from snakemake_repro.backends.wholefiles import replacing
 from snakemake_repro.errors import RecordError, StorageError
 from snakemake_repro.records import Digest, Json
 
@@ -149,19 +148,15 @@ class StatCache:
         rows = list(merged._entries.items())[-MAX_ENTRIES:]  # noqa: SLF001
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        except OSError as exc:
-            raise _unwritable(path, exc) from exc
-        try:
-            with os.fdopen(fd, "wb") as file:
+            with replacing(path) as file:
                 file.write(_line(_FORMAT))
                 file.writelines(_line(_row(key, digest)) for key, digest in rows)
-            Path(name).replace(path)
         except OSError as exc:
-            raise _unwritable(path, exc) from exc
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
+            raise StorageError(
+                f"cannot write the stat cache {path}: {exc.strerror}",
+                hint="Free some space or mend the permissions; nothing but time is lost without "
+                "it.",
+            ) from exc
 
     def _set(self, key: Key, digest: Digest) -> None:
         # taken out first, so that the order stays oldest to newest
@@ -209,13 +204,6 @@ def _stats(path: Path) -> list[os.stat_result]:
     except OSError:
         return []
     return found
-
-
-def _unwritable(path: Path, exc: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write the stat cache {path}: {exc.strerror}",
-        hint="Free some space or mend the permissions; nothing but time is lost without it.",
-    )
 
 
 @functools.cache

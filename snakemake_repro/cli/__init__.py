@@ -12,6 +12,8 @@ from snakemake_repro import __version__
 from snakemake_repro.cli import _command
 from snakemake_repro.cli.diff import diff
 from snakemake_repro.cli.env import env
+from snakemake_repro.cli.export import export
+from snakemake_repro.cli.gc import gc
 from snakemake_repro.cli.init import init
 from snakemake_repro.cli.lineage import lineage
 from snakemake_repro.cli.lock import lock
@@ -38,5 +40,8 @@ def main() -> None:
     """
 
 
-for _one in (report, lineage, diff, why, verify, rerun, log, show, sync, lock, env, init):
+_COMMANDS = (
+    report, lineage, diff, why, verify, rerun, export, log, show, sync, gc, lock, env, init,
+)  # fmt: skip
+for _one in _COMMANDS:
     main.add_command(_one)

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from snakemake_repro.cli import _terminal, _text
-from snakemake_repro.logic.change import Change, ChangeKind, FileChange
+from snakemake_repro.logic.change import Change, ChangeKind, FileChange, Judgement
 from snakemake_repro.records import Digest, Json
 
 _LONGEST = 60
@@ -73,7 +73,17 @@ def files(changed: Sequence[FileChange], *, everything: bool) -> Iterator[Render
         text = _terminal.name(file.path)
         text.append(f"  {_digest(file.old)} -> {_digest(file.new)}", style="cyan")
         yield text
+        if file.judgement is not None:
+            yield _terminal.indented(_judgement(file.judgement))
     yield from _terminal.rest(changed, shown, "file")
+
+
+def _judgement(judgement: Judgement) -> Text:
+    asked = _text.inert(judgement.comparator)
+    if judgement.difference is not None:
+        return Text(f"beyond {asked}: {_text.inert(judgement.difference)}", style="red")
+    text = Text(f"the same within {asked}", style="green")
+    return text.append(f", because {_text.inert(judgement.cause)}" if judgement.cause else "")
 
 
 def _line(line: str) -> Text:

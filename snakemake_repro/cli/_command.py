@@ -21,6 +21,9 @@ from snakemake_repro.errors import (
 )
 
 OK, DIFFERS, UNDECIDED, OPERATIONAL = 0, 1, 2, 3
+_ENGINES = ("docker", "podman", "apptainer")
+"""As the records know them, which are not imported to show help."""
+
 _INTERRUPTED = 128 + 2
 _BROKEN_PIPE = 128 + 13
 _VERBOSE = "snakemake_repro.verbose"
@@ -117,6 +120,22 @@ def verbose_option(command: _F) -> _F:
         callback=lambda ctx, _param, value: ctx.meta.update({_VERBOSE: value}),
         help="Show where an error comes from.",
     )(command)
+
+
+def engine_option(what: str) -> Callable[[_F], _F]:
+    """Add ``--container-engine``.
+
+    Args:
+        what: The engine is for, in the help.
+    """
+    return click.option(
+        "--container-engine",
+        "engine",
+        type=click.Choice(_ENGINES),
+        default=_ENGINES[0],
+        show_default=True,
+        help=f"{what}; as --ray-container-engine.",
+    )
 
 
 def output_options(command: _F) -> _F:

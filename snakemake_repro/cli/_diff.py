@@ -25,12 +25,15 @@ _VERDICTS = {
 def render(comparison: Comparison, console: Console, *, everything: bool) -> None:
     """Print it: the first divergence, others, what follows, metrics last."""
     words, style = _VERDICTS[comparison.likeness]
+    if comparison.likeness is Likeness.SAME_RESULTS and comparison.tolerated:
+        words = "Every output is the same, or counts as the same within its declared tolerance."
     console.print(Text(words, style=style))
     console.print(_terminal.facts([("a", _head(comparison.old)), ("b", _head(comparison.new))]))
     for part in (
         *_findings(comparison, everything=everything),
         *_following(comparison),
         *_not_done(comparison, everything=everything),
+        *_tolerated(comparison, everything=everything),
         *_rest(comparison),
         *_metrics(comparison, everything=everything),
     ):
@@ -101,6 +104,13 @@ def _alone(one: NotDone) -> Text:
     text = _terminal.name(one.job)
     a, b = ("not in it" if result is None else result.value for result in (one.old, one.new))
     return text.append(f"  a: {a}, b: {b}", style="dim")
+
+
+def _tolerated(comparison: Comparison, *, everything: bool) -> Iterator[RenderableType]:
+    found = comparison.tolerated
+    if found:
+        yield _terminal.heading("Within tolerance", _text.count(len(found), "file"))
+        yield from map(_terminal.indented, _changes.files(found, everything=everything))
 
 
 def _rest(comparison: Comparison) -> Iterator[RenderableType]:

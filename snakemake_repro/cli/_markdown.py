@@ -26,6 +26,7 @@ def markdown(summary: RunSummary) -> str:
             *_inputs(summary),
             *_environments(summary),
             *_rules(summary),
+            *_tolerances(summary),
             *_debts(summary),
             "\n## Methods\n",
             _plain(methods(summary)),
@@ -131,6 +132,22 @@ def _rules(summary: RunSummary) -> Iterator[str]:
                 _text.size(None if rule.max_rss_mb is None else rule.max_rss_mb * 1024 * 1024),
             )
             for rule in summary.rules
+        ],
+    )
+
+
+def _tolerances(summary: RunSummary) -> Iterator[str]:
+    yield from _section(
+        "Compared by content",
+        ("rule", "files", "comparator", "because"),
+        [
+            (
+                _span(one.rule),
+                f"{one.files:,}",
+                _span(one.comparator),
+                _plain(one.cause or "not said"),
+            )
+            for one in summary.tolerances
         ],
     )
 

@@ -54,6 +54,7 @@ def render(summary: RunSummary, console: Console, *, everything: bool) -> None:
         *_inputs(summary, everything=everything),
         *_environments(summary),
         *_rules(summary),
+        *_tolerances(summary),
         *_debts(summary),
         *_retold(summary),
     ):
@@ -304,6 +305,21 @@ def _rules(summary: RunSummary) -> Iterator[RenderableType]:
             _text.duration(rule.wall_s),
             _text.duration(rule.cpu_s),
             _text.size(memory),
+        )
+    yield _terminal.indented(table)
+
+
+def _tolerances(summary: RunSummary) -> Iterator[RenderableType]:
+    if not summary.tolerances:
+        return
+    yield _terminal.heading("Compared by content", "not byte for byte")
+    table = _terminal.table(
+        ("rule", "fold"), ("files", "right"), ("comparator", "fold"), ("because", "fold")
+    )
+    for one in summary.tolerances:
+        because = _terminal.plain(one.cause) if one.cause else Text("not said", style="yellow")
+        table.add_row(
+            _terminal.name(one.rule), f"{one.files:,}", _terminal.plain(one.comparator), because
         )
     yield _terminal.indented(table)
 

@@ -82,6 +82,7 @@ def _facts(job: JobHistory, history: RunHistory) -> Iterator[tuple[str, Renderab
         ("parameters", _json(spec.named_params)),
         ("reported", _json(record.params_reported)),
         ("seeds", _json(record.seeds)),
+        ("models", _json(record.models)),
         ("resources", _json({"threads": spec.threads, **record.resources})),
         ("used", None if record.use is None else _json(record.use.to_dict())),
         ("host", _host(record.host, history)),
@@ -94,6 +95,8 @@ def _facts(job: JobHistory, history: RunHistory) -> Iterator[tuple[str, Renderab
             yield name, _terminal.plain(value)
     yield "inputs", _files(spec.inputs)
     yield "outputs", _files(record.outputs)
+    if record.artifacts:
+        yield "artifacts", _files(record.artifacts)
 
 
 def _host(host_id: str | None, history: RunHistory) -> str | None:
@@ -102,7 +105,7 @@ def _host(host_id: str | None, history: RunHistory) -> str | None:
 
 
 def _environment(digest: Digest | None, history: RunHistory) -> str | None:
-    known = history.environments.get(str(digest))
+    known = history.environment(digest)
     return None if digest is None else f"{'' if known is None else known.name} {digest}"
 
 

@@ -229,17 +229,35 @@ def export(
 
 
 @env.command(cls=_command.Command)
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE")
 @click.argument("command", nargs=-1, metavar="[-- COMMAND...]", type=click.UNPROCESSED)
 @_store_option
+@_command.engine_option("Who is to open the container named here")
 @_command.workdir_option
 @_command.verbose_option
-def shell(*, file: Path, command: tuple[str, ...], store: Path | None, workdir: Path) -> int:
+def shell(
+    *, file: str, command: tuple[str, ...], store: Path | None, engine: str, workdir: Path
+) -> int:
     """Run COMMAND in the environment of FILE's lock, by default a shell.
 
-    The environment is built first if this node does not have it. The exit code is the command's.
+    The environment is built first if this node does not have it. FILE may also be the name of a
+    container, docker://NAME, which is pulled by the digest that its lock has, and sees the working
+    directory. The exit code is the command's.
     """
     from snakemake_repro.cli import _terminal
+    from snakemake_repro.logic.images import SCHEME
+
+    if file.startswith(SCHEME):
+        from snakemake_repro.operations.container_shell import run_in_container
+
+        return run_in_container(
+            file,
+            command,
+            workdir=workdir,
+            store=store and workdir / store,
+            engine=engine,
+            waiting=lambda: _terminal.waiting("pulling"),
+        )
     from snakemake_repro.operations.environments import run
 
     return run(

@@ -9,9 +9,6 @@ import click
 from snakemake_repro.cli import _command
 
 _EVERYTHING = "*"
-_ENGINES = ("docker", "podman", "apptainer")
-"""As the records know them, which are not imported to show help."""
-
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -41,14 +38,7 @@ _SUFFIXES = (".yaml", ".yml")
     help="Push images that are built here below this place of a registry, where nodes can pull "
     "them.",
 )
-@click.option(
-    "--container-engine",
-    "engine",
-    type=click.Choice(_ENGINES),
-    default=_ENGINES[0],
-    show_default=True,
-    help="Who looks up what the name of an image means; as --ray-container-engine.",
-)
+@_command.engine_option("Who looks up what the name of an image means")
 @_command.workdir_option
 @_command.output_options
 def lock(

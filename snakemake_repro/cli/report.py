@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,12 @@ _EXIT = {"succeeded": _command.OK, "unfinished": _command.UNDECIDED}
 @click.option("--all", "everything", is_flag=True, help="List every file instead of summing up.")
 @click.option("--md", "as_markdown", is_flag=True, help="Print Markdown.")
 @click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write one page for a browser instead, with the graph of all jobs and files.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice([*CODES, "any"]),
     multiple=True,
@@ -33,6 +40,7 @@ def report(
     run: str,
     everything: bool,
     as_markdown: bool,
+    html: Path | None,
     fail_on: tuple[str, ...],
     place: Place,
     as_json: bool,
@@ -45,14 +53,21 @@ def report(
     Exits with 1 when the run failed or was interrupted or has a debt that --fail-on names, and with
     2 when its end is not on record.
     """
-    from snakemake_repro.cli import _terminal
+    from snakemake_repro.cli import _terminal, _text
     from snakemake_repro.logic.retelling import methods, rerun_line
     from snakemake_repro.operations import access, report
 
     with _terminal.progress("reading the record") as progress:
         index = access.open_record(place, progress)
         run_id = access.find_run(index, run, place.workdir)
-    summary = report.report(index, run_id)
+    if html is None:
+        summary = report.report(index, run_id)
+    else:
+        from snakemake_repro.cli._page import page
+
+        summary, atlas = report.report_with_atlas(index, run_id)
+        text = page(summary, atlas)
+        report.write_page(place.workdir / html, text)
     if as_json:
         from snakemake_repro.cli._json import emit
 
@@ -61,6 +76,8 @@ def report(
         from snakemake_repro.cli._markdown import markdown
 
         click.echo(markdown(summary))
+    elif html is not None:
+        click.echo(f"Wrote {_text.name(str(html))}, {_text.size(len(text))}.")
     else:
         from snakemake_repro.cli._report import render
 

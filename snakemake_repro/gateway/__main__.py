@@ -10,13 +10,17 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from snakemake_repro.backends.frames import read_frame, write_frame
 from snakemake_repro.errors import ReproError
 from snakemake_repro.operations.remote import execute, execute_apart, warm_up
-from snakemake_repro.records.tasks import ResourceRequest, Shipment
+from snakemake_repro.records.tasks import Node, ResourceRequest, Shipment
+
+if TYPE_CHECKING:
+    from snakemake_repro.backends.ray_cluster import RayCluster
 
 HEAD_LOST_STATUS = 75
 """Exit status when the head of our own cluster is lost (``EX_TEMPFAIL``): start over."""
@@ -67,33 +71,17 @@ def main() -> int:
     if first is None:
         return 0
     address = first[0]["address"]
-    from snakemake_repro.backends.ray_cluster import RayCluster, import_ray
-
-    import_ray(address, patience=first[0]["patience"])
-    # Ray takes its time to import; a driver that is gone by then must not start a cluster
-    second = read_frame(requests)
-    if second is None:
-        return 0
-    settings = second[0]
-    _settle(settings)
     try:
-        cluster = RayCluster(
-            execute,
-            execute_apart,
-            warm_up,
-            replies.outcome,
-            address=address,
-            cpus=settings["cpus"],
-            head_lost=lambda: os._exit(HEAD_LOST_STATUS),
-        )
+        cluster = _reach(requests, replies, address, patience=first[0]["patience"])
     except ReproError as exc:
         replies.send({"op": "failed", "message": exc.message, "hint": exc.hint})
         return 1
+    if cluster is None:
+        return 0
     joined = address is not None
     told = False
     try:
-        nodes = [node.to_dict() for node in cluster.nodes]
-        replies.send({"op": "ready", "nodes": nodes, "shipped": cluster.shipped})
+        replies.send({"op": "ready", "nodes": _data(cluster.nodes), "shipped": cluster.shipped})
         told = _serve(requests, cluster, replies.awaited)
     finally:
         if joined and cluster.idle:
@@ -110,6 +98,49 @@ def main() -> int:
     return 0
 
 
+def _reach(
+    requests: IO[bytes], replies: _Replies, address: str | None, *, patience: float
+) -> RayCluster | None:
+    """Join a cluster at once, or start one as soon as a driver is there to use it.
+
+    Returns:
+        Nothing if the driver went away.
+
+    Raises:
+        ClusterError: It cannot be had; said when the driver is ready to hear it.
+    """
+    from snakemake_repro.backends.ray_cluster import RayCluster, import_ray
+
+    def cluster(cpus: int | None = None) -> RayCluster:
+        return RayCluster(
+            execute,
+            execute_apart,
+            warm_up,
+            replies.outcome,
+            address=address,
+            cpus=cpus,
+            head_lost=lambda: os._exit(HEAD_LOST_STATUS),
+            nodes_changed=lambda nodes: replies.send({"op": "nodes", "nodes": _data(nodes)}),
+        )
+
+    import_ray(address, patience=patience)
+    joined = refusal = None
+    if address is not None:  # its workers start while Snakemake reads the workflow
+        try:
+            joined = cluster()
+        except ReproError as exc:
+            refusal = exc
+    frame = read_frame(requests)
+    if frame is None:
+        if joined is not None:
+            joined.shutdown()
+        return None
+    _settle(frame[0])
+    if refusal is not None:
+        raise refusal
+    return joined or cluster(frame[0]["cpus"])
+
+
 def _settle(settings: dict[str, Any]) -> None:
     """Go where the driver is, with its variables, and write what Ray prints into the log."""
     log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -117,8 +148,14 @@ def _settle(settings: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.close(log)
     os.chdir(settings["workdir"])
+    # Ray's are those of the driver, and what was set for a cluster that is joined already
+    rays = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     os.environ.clear()
-    os.environ.update(settings["environ"])
+    os.environ.update({**settings["environ"], **rays})
+
+
+def _data(nodes: Iterable[Node]) -> list[dict[str, Any]]:
+    return [node.to_dict() for node in nodes]
 
 
 def _serve(requests: IO[bytes], cluster: Any, awaited: dict[str, bytes]) -> bool:
@@ -146,7 +183,7 @@ def _ship(header: dict[str, Any], payload: bytes, cluster: Any) -> None:
 
     shipment = Shipment.from_dict(header["shipment"])
     base = Path(shipment.base)
-    names = (*shipment.outputs, *shipment.logs, header["log"])
+    names = (*shipment.outputs, *shipment.logs, *header["beside"])
     cluster.ship(
         header["id"],
         payload,

@@ -52,9 +52,36 @@ class Change:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """What a comparator says of two files whose bytes differ.
+
+    Attributes:
+        comparator: As the Snakefile spells it.
+        difference: The first difference that it does not tolerate; ``None`` where there is none.
+        cause: Why the bytes differ, as the rule's author says.
+    """
+
+    comparator: str
+    difference: str | None
+    cause: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class FileChange:
-    """An output that is not the same in both runs; ``None`` where it is not there."""
+    """An output that is not the same in both runs, byte for byte.
+
+    Attributes:
+        old: Digest of its former content; ``None`` where it was not there.
+        new: Digest of its present content; likewise.
+        judgement: Its comparator's, where the rule declares one and both contents are there.
+    """
 
     path: str
     old: Digest | None
     new: Digest | None
+    judgement: Judgement | None = None
+
+    @property
+    def tolerated(self) -> bool:
+        """Whether it counts as the same."""
+        return self.judgement is not None and self.judgement.difference is None

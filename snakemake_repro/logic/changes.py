@@ -53,8 +53,7 @@ class Side:
     def environment(self) -> tuple[Digest | None, EnvironmentRecord | None]:
         """Identity of the environment, and what is known of it."""
         digest = self.spec.environment
-        known = None if digest is None else self.history.environments.get(str(digest))
-        return digest, known
+        return digest, self.history.environment(digest)
 
     def code(self, digest: Digest | None) -> CodeText | None:
         """Return the text of code, where it was kept."""

@@ -33,13 +33,13 @@ def debts(history: RunHistory, jobs: Sequence[JobOutcome]) -> tuple[Debt, ...]:
         *_environments(history, ran),
         *_seeds(ran),
         *_files(ran),
+        *_tolerances(ran),
         *_completeness(history, jobs),
     )
 
 
 def _sources(history: RunHistory) -> Iterator[Debt]:
-    sources = history.run.sources
-    git = sources[0].git if sources else None
+    git = history.run.git
     if git is None:
         yield Debt(
             code="not-under-git",
@@ -67,7 +67,7 @@ def _sources(history: RunHistory) -> Iterator[Debt]:
             message=f"the code differed from commit {git.commit[:12]}; {what}",
             remedy="Commit the changes, and run it again.",
         )
-    for source in sources[1:]:
+    for source in history.run.sources[1:]:
         if source.git is not None and source.git.dirty:
             yield Debt(
                 code="dirty-tree",
@@ -79,8 +79,7 @@ def _sources(history: RunHistory) -> Iterator[Debt]:
 def _environments(history: RunHistory, ran: Sequence[JobOutcome]) -> Iterator[Debt]:
     loose: dict[tuple[str, str], list[JobOutcome]] = {}
     for job in ran:
-        digest = job.last.record.spec.environment
-        record = None if digest is None else history.environments.get(str(digest))
+        record = history.environment(job.last.record.spec.environment)
         if record is None or not record.pinned:
             loose.setdefault(_looseness(record), []).append(job)
     for (did, remedy), jobs in loose.items():
@@ -164,6 +163,21 @@ def _files(ran: Sequence[JobOutcome]) -> Iterator[Debt]:
             "integrity",
             f"left a weakened record, e.g. {weak[0].last.record.integrity[0]}",
             "See the named jobs' logs; keep inputs unchanged while jobs run.",
+        )
+
+
+def _tolerances(ran: Sequence[JobOutcome]) -> Iterator[Debt]:
+    unexplained: dict[str, list[JobOutcome]] = {}
+    for job in ran:
+        for comparator in {file.comparator for file in job.last.record.spec.outputs}:
+            if comparator is not None and comparator.cause is None:
+                unexplained.setdefault(str(comparator), []).append(job)
+    for spelled, jobs in sorted(unexplained.items()):
+        yield _about(
+            jobs,
+            "unexplained-tolerance",
+            f"may come out again within {spelled} only, and it is not said why",
+            'Say what makes the bytes differ: `compare(..., cause="...")`.',
         )
 
 

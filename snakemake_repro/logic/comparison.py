@@ -16,7 +16,7 @@ class Likeness(enum.Enum):
     IDENTICAL = "identical"
     """The same results, and nothing that determines them differs."""
     SAME_RESULTS = "same results"
-    """Something differs, and every output is the same for all that."""
+    """Something differs, and every output is the same for all that, or counts as the same."""
     DIFFERENT = "different"
     UNDECIDED = "undecided"
     """No difference was found, but not every output can be compared."""
@@ -91,6 +91,7 @@ class Comparison:
         same: Jobs of which nothing differs.
         findings: Makers of files before their readers: the first is where the runs part.
         not_compared: Jobs with outputs whose digest is not on record.
+        tolerated: Outputs whose bytes differ, and that count as the same as their rules declare.
     """
 
     likeness: Likeness
@@ -101,4 +102,5 @@ class Comparison:
     following: tuple[Following, ...]
     not_done: tuple[NotDone, ...]
     not_compared: tuple[str, ...]
+    tolerated: tuple[FileChange, ...]
     metrics: tuple[MetricChange, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from snakemake_repro.logic.change import Change, ChangeKind, FileChange
 from snakemake_repro.logic.changes import Side, changes, files_that_differ, identity, unexplained
@@ -38,6 +38,8 @@ class _Difference:
     Attributes:
         own: What does not follow from other jobs.
         follows: Whether inputs differ that other jobs made.
+        outputs: What it wrote that is not the same.
+        tolerated: What it wrote that counts as the same.
     """
 
     job: str
@@ -45,19 +47,30 @@ class _Difference:
     own: tuple[Change, ...]
     follows: bool
     outputs: tuple[FileChange, ...]
+    tolerated: tuple[FileChange, ...] = ()
     beside: tuple[Change, ...] = ()
 
 
-def compare(old: Compared, new: Compared) -> Comparison:
-    """Return how two runs differ."""
+def compare(
+    old: Compared, new: Compared, judge: Callable[[Made, FileChange], FileChange] | None = None
+) -> Comparison:
+    """Return how two runs differ.
+
+    Args:
+        old: A run.
+        new: Another one, perhaps its repeat.
+        judge: Asks the comparator that a job declares about an output whose bytes differ.
+    """
     pairs, not_done = _matched(old, new)
     written = [_written(run.made) for run in (old, new)]
-    differences = [_difference(a, b, written[0], written[1]) for a, b in pairs]
+    differences = [_difference(a, b, written[0], written[1], judge) for a, b in pairs]
     found = [one for one in differences if one.own or one.follows or one.outputs]
     not_compared = tuple(b.job.label for a, b in pairs if _unhashed(a) or _unhashed(b))
     differs = bool(not_done) or any(one.outputs for one in found)
+    tolerated = tuple(file for one in differences for file in one.tolerated)
+    changed = bool(found or tolerated)
     return Comparison(
-        likeness=_likeness(differs=differs, changed=bool(found), blind=bool(not_compared)),
+        likeness=_likeness(differs=differs, changed=changed, blind=bool(not_compared)),
         old=_head(old.history),
         new=_head(new.history),
         same=len(differences) - len(found),
@@ -65,6 +78,7 @@ def compare(old: Compared, new: Compared) -> Comparison:
         following=tuple(_following(found)),
         not_done=tuple(not_done),
         not_compared=not_compared,
+        tolerated=tolerated,
         metrics=tuple(_metrics(old.made, new.made)),
     )
 
@@ -78,7 +92,7 @@ def _likeness(*, differs: bool, changed: bool, blind: bool) -> Likeness:
 
 
 def _head(history: RunHistory) -> RunHead:
-    git = history.run.sources[0].git if history.run.sources else None
+    git = history.run.git
     return RunHead(
         run_id=history.run.id,
         started=history.run.started,
@@ -129,6 +143,7 @@ def _difference(
     new: Made,
     before: Mapping[str, Digest | None],
     after: Mapping[str, Digest | None],
+    judge: Callable[[Made, FileChange], FileChange] | None,
 ) -> _Difference:
     a, b = (Side(record=item.record, history=item.history) for item in (old, new))
     label, rule = new.job.label, new.job.rule
@@ -137,13 +152,22 @@ def _difference(
     found = changes(a, b)
     following = [one for one in found if _made_elsewhere(one, before, after)]
     own = tuple(one for one in found if one not in following)
-    outputs = files_that_differ(old.job.files, new.job.files)
+    files = files_that_differ(old.job.files, new.job.files)
+    if judge is not None:
+        files = tuple(judge(old, file) for file in files)
+    outputs = tuple(file for file in files if not file.tolerated)
     beside: tuple[Change, ...] = ()
     if outputs and not found:
         own = (_unaccounted(old, new),)
         beside = unexplained(a, b)
     return _Difference(
-        job=label, rule=rule, own=own, follows=bool(following), outputs=outputs, beside=beside
+        job=label,
+        rule=rule,
+        own=own,
+        follows=bool(following),
+        outputs=outputs,
+        tolerated=tuple(file for file in files if file.tolerated),
+        beside=beside,
     )
 
 
@@ -201,7 +225,7 @@ def _metrics(old: Sequence[Made], new: Sequence[Made]) -> Iterator[MetricChange]
         {
             (item.job.label, metric.name): metric.value
             for item in made
-            for metric, _ in last_metrics(item.record)
+            for metric, _ in last_metrics(item.record.metrics)
         }
         for made in (old, new)
     )

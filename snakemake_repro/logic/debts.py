@@ -13,6 +13,7 @@ CODES = (
     "foreign-bytes",
     "undeclared",
     "integrity",
+    "unexplained-tolerance",
     "incomplete-record",
 )
 """Stable names of the kinds of debt."""

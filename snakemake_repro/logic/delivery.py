@@ -52,7 +52,7 @@ def wanted(history: RunHistory, job: JobHistory) -> bool:
         count = max(history.run.job_count or 0, len(history.jobs))
         policy = "all" if count <= MANY_JOBS else "tracked"
     if policy == "tracked":
-        return bool(job.record.metrics)
+        return bool(job.record.metrics or job.record.artifacts)
     return policy == "all"
 
 

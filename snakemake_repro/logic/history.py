@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from snakemake_repro.records import (
     CodeSeen,
     CodeText,
+    Digest,
     Entry,
     EnvironmentRecord,
     EnvironmentSeen,
@@ -67,6 +68,10 @@ class RunHistory(Record):
     hosts: Mapping[str, Host] = dataclasses.field(default_factory=dict)
     codes: Mapping[str, CodeText] = dataclasses.field(default_factory=dict)
 
+    def environment(self, digest: Digest | None) -> EnvironmentRecord | None:
+        """Return what is on record of an environment, if it is known at all."""
+        return None if digest is None else self.environments.get(str(digest))
+
 
 def fold(entries: Iterable[Entry]) -> RunHistory | None:
     """Fold the entries of one run; ``None`` when its beginning is not among them."""
@@ -108,6 +113,41 @@ def fold(entries: Iterable[Entry]) -> RunHistory | None:
         hosts={entry.host.id: entry.host for entry in seen if isinstance(entry, HostSeen)},
         codes={str(entry.code.digest): entry.code for entry in seen if isinstance(entry, CodeSeen)},
     )
+
+
+def unfold(history: RunHistory) -> Iterator[Entry]:
+    """Yield entries that fold to a history, the run's beginning first, always in the same order."""
+    run = history.run
+    yield RunStarted(run_id=run.id, at=run.started, run=run)
+    for _, host in sorted(history.hosts.items()):
+        yield HostSeen(run_id=run.id, at=run.started, host=host)
+    for _, environment in sorted(history.environments.items()):
+        yield EnvironmentSeen(run_id=run.id, at=run.started, environment=environment)
+    for _, code in sorted(history.codes.items()):
+        yield CodeSeen(run_id=run.id, at=run.started, code=code)
+    for job in history.jobs:
+        yield from _unfold_job(job, run.id, run.started)
+    if history.end is not None:
+        yield RunEnded(run_id=run.id, at=history.end.finished, end=history.end)
+
+
+def _unfold_job(job: JobHistory, run_id: str, began: str) -> Iterator[Entry]:
+    record = job.record
+    at = record.finished or record.started or began
+    yield JobEnded(run_id=run_id, at=at, job=record)
+    match job.state:
+        case JobState.ACCEPTED:
+            yield JobAccepted(run_id=run_id, at=at, job_id=record.id, removed=job.removed)
+        case JobState.REJECTED | JobState.INTERRUPTED:
+            yield JobRejected(
+                run_id=run_id,
+                at=at,
+                job_id=record.id,
+                reason=job.reason,
+                interrupted=job.state is JobState.INTERRUPTED,
+            )
+        case JobState.RAN:
+            pass
 
 
 def _merged(earlier: JobAccepted | None, later: JobAccepted) -> JobAccepted:

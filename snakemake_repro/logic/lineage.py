@@ -75,8 +75,8 @@ class Sighting:
 class FileGraph(Protocol):
     """What a trace asks of the record."""
 
-    def makers(self, path: str) -> Sequence[Sighting]:
-        """Return every attempt with that output, newest first."""
+    def makers(self, path: str, digest: Digest | None = None) -> Sequence[Sighting]:
+        """Return every attempt with that output, with these bytes if given, newest first."""
         ...
 
     def readers(self, path: str) -> Sequence[Sighting]:
@@ -172,6 +172,13 @@ def maker(
     return next(iter(earlier or written), None)
 
 
+def maker_of(
+    graph: FileGraph, path: str, digest: Digest | None, before: str | None = None
+) -> Sighting | None:
+    """Return who wrote these bytes to a path; arguments as in ``maker``."""
+    return maker(graph.makers(path, digest), digest, before)
+
+
 def upstream(
     graph: FileGraph,
     path: str,
@@ -210,6 +217,7 @@ class _Upstream:
         self._depth = depth
         self._width = width
         self._shown: set[str] = set()
+        self._makers: dict[tuple[str, Digest | None, str | None], Sighting | None] = {}
 
     def file(
         self,
@@ -219,10 +227,9 @@ class _Upstream:
         before: str | None,
         level: int,
     ) -> FileNode:
-        sightings = self._graph.makers(path)
-        made = maker(sightings, digest, before)
+        made = self._maker(path, digest, before)
         if made is None:
-            altered = digest is not None and any(seen.step.stands for seen in sightings)
+            altered = digest is not None and any(s.step.stands for s in self._graph.makers(path))
             return FileNode(path=path, digest=digest, size=size, altered=altered)
         return FileNode(
             path=path,
@@ -244,8 +251,14 @@ class _Upstream:
         return JobNode(step=step, files=tuple(nodes), more=more)
 
     def _rule(self, file: FileRecord, before: str) -> str | None:
-        made = maker(self._graph.makers(file.path), file.digest, before)
+        made = self._maker(file.path, file.digest, before)
         return None if made is None else made.step.rule
+
+    def _maker(self, path: str, digest: Digest | None, before: str | None) -> Sighting | None:
+        asked = (path, digest, before)
+        if asked not in self._makers:
+            self._makers[asked] = maker_of(self._graph, path, digest, before)
+        return self._makers[asked]
 
 
 class _Downstream:

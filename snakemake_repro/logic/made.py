@@ -89,18 +89,17 @@ def _made(
             if first is not None:
                 record, source = attempts[first.run_id, first.job_id], runs[first.run_id]
                 age = Age.REUSED
-        digest = record.spec.environment
-        environment = None if digest is None else source.environments.get(str(digest))
+        environment = source.environment(record.spec.environment)
         yield Made(job=job, record=record, environment=environment, history=source, age=age)
 
 
-def last_metrics(record: JobRecord) -> tuple[tuple[Metric, int], ...]:
-    """Return the last value of each metric, and how many values were reported."""
+def last_metrics(metrics: Iterable[Metric]) -> tuple[tuple[Metric, int], ...]:
+    """Return the last value of each metric of a job, and how many values were reported."""
     steps: dict[str, int] = {}
-    last: dict[str, Metric] = {}
-    for metric in record.metrics:
+    latest: dict[str, Metric] = {}
+    for metric in metrics:
         steps[metric.name] = steps.get(metric.name, 0) + 1
-        known = last.get(metric.name)
+        known = latest.get(metric.name)
         if known is None or (metric.step, metric.timestamp) >= (known.step, known.timestamp):
-            last[metric.name] = metric
-    return tuple((metric, steps[name]) for name, metric in last.items())
+            latest[metric.name] = metric
+    return tuple((metric, steps[name]) for name, metric in latest.items())

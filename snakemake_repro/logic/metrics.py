@@ -15,12 +15,13 @@ _MAX_PROBLEMS = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Metrics, parameters, seeds and tags of one attempt, and lines that made no sense."""
+    """Metrics, parameters, seeds, tags and models of one attempt, and lines that made no sense."""
 
     metrics: tuple[Metric, ...] = ()
     params: Mapping[str, Json] = dataclasses.field(default_factory=dict)
     seeds: Mapping[str, int] = dataclasses.field(default_factory=dict)
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    models: Mapping[str, Json] = dataclasses.field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -38,6 +39,7 @@ def parse(lines: Iterable[bytes], *, now_ms: int) -> Report:
     params: dict[str, Json] = {}
     seeds: dict[str, int] = {}
     tags: dict[str, str] = {}
+    models: dict[str, Json] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -49,6 +51,7 @@ def parse(lines: Iterable[bytes], *, now_ms: int) -> Report:
             params.update(data.get("$params", {}))
             seeds.update({str(k): int(v) for k, v in data.get("$seeds", {}).items()})
             tags.update({str(k): str(v) for k, v in data.get("$tags", {}).items()})
+            models.update({str(k): _model(v) for k, v in data.get("$models", {}).items()})
             metrics += _metrics(data, now_ms)
         except (ValueError, TypeError, AttributeError) as exc:
             problems.append(f"metrics line {number}: {exc}")
@@ -56,8 +59,19 @@ def parse(lines: Iterable[bytes], *, now_ms: int) -> Report:
         more = len(problems) - _MAX_PROBLEMS
         problems[_MAX_PROBLEMS:] = [f"and {more} more metrics lines that cannot be read"]
     return Report(
-        metrics=tuple(metrics), params=params, seeds=seeds, tags=tags, problems=tuple(problems)
+        metrics=tuple(metrics),
+        params=params,
+        seeds=seeds,
+        tags=tags,
+        models=models,
+        problems=tuple(problems),
     )
+
+
+def _model(data: Any) -> dict[str, Json]:
+    """Return what is said of a model, as far as it is text."""
+    known = {name: data.get(name) for name in ("flavour", "registered")}
+    return {name: value for name, value in known.items() if isinstance(value, str)}
 
 
 def _metrics(data: Mapping[str, Any], now_ms: int) -> Iterable[Metric]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from snakemake_repro.logic.change import Change, FileChange
 from snakemake_repro.logic.changes import Side, changes, files_that_differ
@@ -20,6 +21,8 @@ class Rebuilt(enum.Enum):
     """How a job came out the second time."""
 
     IDENTICAL = "identical"
+    TOLERATED = "within tolerance"
+    """Bytes differ, and every output counts as the same, as its rule declares."""
     DIFFERENT = "different"
     FAILED = "failed"
     NOT_TRIED = "not tried"
@@ -31,7 +34,7 @@ class RebuiltJob:
 
     Attributes:
         run_id: The run whose record it was executed from.
-        outputs: What is not the same.
+        outputs: What is not the same, byte for byte.
         changes: What determined the result and was not the same either.
         note: Why it failed or was not tried.
     """
@@ -93,24 +96,36 @@ def target_of(item: Made) -> str:
     return f"{spec.rule}:{','.join(f'{k}={v}' for k, v in spec.wildcards.items())}"
 
 
-def judged(old: Made, new: Made | None, outcome: JobOutcome | None) -> RebuiltJob:
+def judged(
+    old: Made,
+    new: Made | None,
+    outcome: JobOutcome | None,
+    judge: Callable[[Made, FileChange], FileChange],
+) -> RebuiltJob:
     """Compare a job with its repeat.
 
     Args:
         old: As it was.
         new: The repeat, if its results stand.
         outcome: What became of the repeat, if it was begun.
+        judge: Asks the comparator that the job declares about an output whose bytes differ.
     """
     if new is None:
         error = None if outcome is None else outcome.last.record.error or outcome.last.reason
         note = error or "it did not run"
         return RebuiltJob(job=old.job.label, run_id=old.run_id, came=Rebuilt.FAILED, note=note)
-    outputs = files_that_differ(old.job.files, new.job.files)
+    outputs = tuple(judge(old, file) for file in files_that_differ(old.job.files, new.job.files))
     sides = (Side(record=item.record, history=item.history) for item in (old, new))
     return RebuiltJob(
         job=old.job.label,
         run_id=old.run_id,
-        came=Rebuilt.DIFFERENT if outputs else Rebuilt.IDENTICAL,
+        came=_came(outputs),
         outputs=outputs,
         changes=changes(*sides),
     )
+
+
+def _came(outputs: Sequence[FileChange]) -> Rebuilt:
+    if not outputs:
+        return Rebuilt.IDENTICAL
+    return Rebuilt.TOLERATED if all(file.tolerated for file in outputs) else Rebuilt.DIFFERENT

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
+from snakemake_repro.logic.commandline import without
 from snakemake_repro.records import Json
 
 MIN_LENGTH = 4
@@ -20,6 +21,7 @@ _NAMED_SECRET = re.compile(
     r"(?:API|ACCESS|PRIVATE|SECRET|AUTH|ENCRYPTION|SIGNING|ACCOUNT|SAS|SSH|GPG)_?KEY)(?:_|$)",
     re.IGNORECASE,
 )
+_MARK = "<redacted "
 _NOT_SECRET = frozenset(("PWD", "OLDPWD"))
 # lengths are bounded, so that a text of any length takes linear time
 _USERINFO = re.compile(
@@ -30,6 +32,8 @@ _QUERY = re.compile(
     r"access_?key)[\w.-]{0,64}|sig)=)[^&\s#'\"<>]+",
     re.IGNORECASE,
 )
+_NOTIFY = "--ray-not"
+"""As far as an abbreviation of it means nothing else."""
 _LOGIN_SCHEMES = ("ssh", "git+ssh", "ssh+git", "sftp", "rsync")
 
 
@@ -55,6 +59,11 @@ def guess_secrets(environ: Mapping[str, str]) -> dict[str, str]:
         and name.upper() not in _NOT_SECRET
         and _NAMED_SECRET.search(name)
     }
+
+
+def is_redacted(text: str) -> bool:
+    """Tell whether the value of a secret variable was taken out of a text."""
+    return _MARK in text
 
 
 class Redactor:
@@ -93,11 +102,11 @@ class Redactor:
             return [self.json(item) for item in data]
         if isinstance(data, int | float) and not isinstance(data, bool):
             name = self._names.get(json.dumps(data))
-            return data if name is None else f"<redacted {name}>"
+            return data if name is None else f"{_MARK}{name}>"
         return data
 
     def _mark(self, match: re.Match[str]) -> str:
-        return f"<redacted {self._names[match.group()]}>"
+        return f"{_MARK}{self._names[match.group()]}>"
 
 
 def _spellings(value: str) -> set[str]:
@@ -124,3 +133,8 @@ def _without_user(match: re.Match[str]) -> str:
     scheme, user = match["scheme"], match["user"].partition(":")[0]
     keeps = scheme.lower() in _LOGIN_SCHEMES and user
     return f"{scheme}://{user}@" if keeps else f"{scheme}://"
+
+
+def without_receiver(words: Iterable[str]) -> Iterator[str]:
+    """Return a command line without ``--ray-notify``: the address of a webhook is a password."""
+    return without(words, lambda option: option.startswith(_NOTIFY))

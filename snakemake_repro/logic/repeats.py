@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from snakemake_repro.errors import UsageError
+from snakemake_repro.logic.commandline import without
 from snakemake_repro.logic.history import RunHistory
 from snakemake_repro.logic.made import Made
+from snakemake_repro.logic.redaction import is_redacted
 from snakemake_repro.records import MIN_PREFIX, FileKind, FileRecord, GitState, WorkflowRun
 
 REPEAT_OF = "REPRO_REPEAT_OF"
 """Environment variable that tells a run which one it repeats."""
 
-_REDACTED = "<redacted "
 _DIRECTORY = ("-d", "--directory")
 _SNAKEFILE = ("-s", "--snakefile")
 
@@ -25,12 +26,12 @@ def source_of(run: WorkflowRun) -> GitState:
     Raises:
         UsageError: There is none that is complete.
     """
-    git = run.sources[0].git if run.sources else None
+    git = run.git
     if git is None or git.commit is None:
         raise _refused(run, "its code was not committed to git")
     if git.dirty and git.diff is None:
         raise _refused(run, "its uncommitted changes were not kept")
-    if git.diff is not None and _REDACTED in git.diff:
+    if git.diff is not None and is_redacted(git.diff):
         raise _refused(run, "a secret was taken out of its uncommitted changes")
     if git.submodules:
         raise _refused(run, "its repository has submodules, which are not fetched")
@@ -45,19 +46,12 @@ def arguments_of(run: WorkflowRun) -> tuple[str, ...]:
     """
     if run.snakefile is None or PurePosixPath(run.snakefile).is_absolute():
         raise _refused(run, "its Snakefile lay outside of its working directory")
-    if any(_REDACTED in word for word in run.command):
+    if any(map(is_redacted, run.command)):
         raise _refused(run, "a secret was taken out of its command line")
-    found = []
-    words = iter(run.command[1:])
-    for word in words:
-        option, mark, _ = word.partition("=")
+    found = tuple(without(run.command[1:], lambda option: option in _SNAKEFILE))
+    for option in (word.partition("=")[0] for word in found):
         if option in _DIRECTORY:
             raise _refused(run, f"{option} named its directory")
-        if option in _SNAKEFILE:
-            if not mark:
-                next(words, None)
-            continue
-        found.append(word)
     return (*found, "--snakefile", run.snakefile)
 
 

@@ -18,6 +18,16 @@ from snakemake_repro.records.tasks import Node, ResourceRequest
 
 _MB = 1_000_000
 _MINUTE_S = 60.0
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""What libraries read for how many threads to start, as Snakemake sets it for its jobs."""
+
 _GPU_NAMES = ("gpu", "gpus", "nvidia_gpu")
 _GPU_MODEL = "gpu_model"
 _CUSTOM = "ray_"
@@ -44,7 +54,7 @@ class Fitted:
 
 def fit(
     *,
-    rule: str,
+    asker: str,
     threads: int,
     resources: Mapping[str, Json],
     defaulted: frozenset[str],
@@ -53,7 +63,7 @@ def fit(
     """Map one job's resources onto what the cluster has.
 
     Args:
-        rule: Name of the rule, for messages.
+        asker: Who asks, for messages: ``rule a``.
         threads: As Snakemake evaluated them.
         resources: Likewise; sizes in MB.
         defaulted: Names of resources that Snakemake filled in by its own defaults.
@@ -62,12 +72,12 @@ def fit(
     Raises:
         ClusterError: The rule's author asks for something that no node has.
     """
-    labels = _labels(rule, resources)
-    custom = dict(_custom(rule, resources, nodes))
+    labels = _labels(asker, resources)
+    custom = dict(_custom(asker, resources, nodes))
     gpus = gpus_of(resources)
-    able = _labelled(rule, labels, nodes)
-    able = _having(rule, custom, able)
-    able = _with_gpus(rule, gpus, able)
+    able = _labelled(asker, labels, nodes)
+    able = _having(asker, custom, able)
+    able = _with_gpus(asker, gpus, able)
     most_cpus = max((node.cpus for node in able), default=1.0)
     cpus = min(float(threads), most_cpus)
     most_memory = max((node.memory for node in able if node.cpus >= cpus), default=0)
@@ -75,15 +85,39 @@ def fit(
     if "mem_mb" in defaulted:
         memory = min(memory, most_memory)
     elif memory > most_memory:
+        beside = f" with {cpus:g} CPUs" if any(node.memory > most_memory for node in able) else ""
         raise ClusterError(
-            f"rule {rule} asks for {memory // _MB} MB of memory, "
-            f"the largest node of the cluster has {most_memory // _MB} MB for jobs",
+            f"{asker} asks for {memory // _MB} MB of memory, "
+            f"the largest node of the cluster{beside} has {most_memory // _MB} MB for jobs",
             hint="Lower the rule's `mem_mb` or join a larger cluster (--ray-address).",
         )
     return Fitted(
         request=ResourceRequest(cpus=cpus, memory=memory, gpus=gpus, custom=custom, labels=labels),
         capped_threads=int(most_cpus) if threads > most_cpus else None,
     )
+
+
+def suits(request: ResourceRequest, node: Node) -> bool:
+    """Tell whether a node has, in all, what a task asks for."""
+    return (
+        node.cpus >= request.cpus
+        and node.memory >= request.memory
+        and node.gpus >= request.gpus
+        and all(node.custom.get(name, 0.0) >= amount for name, amount in request.custom.items())
+        and request.labels.items() <= dict(node.labels).items()
+    )
+
+
+def spelled(request: ResourceRequest) -> str:
+    """Return what a task asks for, as text."""
+    parts = [f"{request.cpus:g} CPU(s)"]
+    if request.memory:
+        parts.append(f"{request.memory // _MB} MB of memory")
+    if request.gpus:
+        parts.append(f"{request.gpus:g} GPU(s)")
+    parts += [f"{amount:g} of {name}" for name, amount in sorted(request.custom.items())]
+    parts += [f"label {pair}" for pair in _pairs(request.labels)]
+    return ", ".join(parts)
 
 
 def memory_of(resources: Mapping[str, Json]) -> int:
@@ -106,20 +140,20 @@ def gpus_of(resources: Mapping[str, Json]) -> float:
     return next((found for name in _GPU_NAMES if (found := _number(resources.get(name)))), 0.0)
 
 
-def _labelled(rule: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> list[Node]:
+def _labelled(asker: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> list[Node]:
     found = [node for node in nodes if labels.items() <= dict(node.labels).items()]
     if labels and not found:
         own = (f"{key}={node.labels[key]}" for node in nodes for key in node.labels)
         shown = _listed(label for label in own if not label.startswith("ray.io/"))
         raise ClusterError(
-            f"rule {rule} asks for a node labelled {_listed(_pairs(labels))}, "
+            f"{asker} asks for a node labelled {_listed(_pairs(labels))}, "
             f"the nodes of the cluster are labelled {shown or 'with nothing'}",
             hint="Change the rule's `ray_node`; nodes get their labels from `ray start --labels`.",
         )
     return found
 
 
-def _having(rule: str, custom: Mapping[str, float], nodes: Sequence[Node]) -> list[Node]:
+def _having(asker: str, custom: Mapping[str, float], nodes: Sequence[Node]) -> list[Node]:
     found = list(nodes)
     for name, amount in custom.items():
         most = max((node.custom.get(name, 0.0) for node in found), default=0.0)
@@ -133,24 +167,24 @@ def _having(rule: str, custom: Mapping[str, float], nodes: Sequence[Node]) -> li
         else:
             others = f"{most:g} of it" if most else _listed(_names(nodes))
         raise ClusterError(
-            f"rule {rule} asks for {asked}, a node of the cluster that has the rest "
+            f"{asker} asks for {asked}, a node of the cluster that has the rest "
             f"has {others or 'nothing of that kind'}",
             hint=f"Change the rule's `{kind}` or join a cluster that has it (--ray-address).",
         )
     return found
 
 
-def _with_gpus(rule: str, gpus: float, nodes: Sequence[Node]) -> list[Node]:
+def _with_gpus(asker: str, gpus: float, nodes: Sequence[Node]) -> list[Node]:
     if gpus > 1 and gpus != int(gpus):
         raise ClusterError(
-            f"rule {rule} asks for {gpus:g} GPUs: expected a whole number above one",
+            f"{asker} asks for {gpus:g} GPUs: expected a whole number above one",
             hint='Ray shares one GPU among jobs (`gpu="0.5"`), and gives more as whole ones.',
         )
     found = [node for node in nodes if node.gpus >= gpus]
     if gpus and not found:
         most = max((node.gpus for node in nodes), default=0.0)
         raise ClusterError(
-            f"rule {rule} asks for {gpus:g} GPU(s), "
+            f"{asker} asks for {gpus:g} GPU(s), "
             f"the largest node of the cluster has {most:g} GPU(s)",
             hint="Lower the rule's `gpu` resource or join a cluster that has GPUs (--ray-address).",
         )
@@ -158,7 +192,7 @@ def _with_gpus(rule: str, gpus: float, nodes: Sequence[Node]) -> list[Node]:
 
 
 def _custom(
-    rule: str, resources: Mapping[str, Json], nodes: Sequence[Node]
+    asker: str, resources: Mapping[str, Json], nodes: Sequence[Node]
 ) -> Iterator[tuple[str, float]]:
     """Yield what is asked of Ray's custom resources."""
     model = resources.get(_GPU_MODEL)
@@ -171,7 +205,7 @@ def _custom(
         amount = _number(value)
         if not amount and value != 0:
             raise ClusterError(
-                f"rule {rule} has {name}={value!r}: expected a number",
+                f"{asker} has {name}={value!r}: expected a number",
                 hint=f"`{name}=1` asks for one of the cluster's resource "
                 f"{name.removeprefix(_CUSTOM)}.",
             )
@@ -179,7 +213,7 @@ def _custom(
             yield name.removeprefix(_CUSTOM), amount
 
 
-def _labels(rule: str, resources: Mapping[str, Json]) -> dict[str, str]:
+def _labels(asker: str, resources: Mapping[str, Json]) -> dict[str, str]:
     """Return the labels that a job's node is to have."""
     text = resources.get(_LABELS)
     if text is None:
@@ -187,7 +221,7 @@ def _labels(rule: str, resources: Mapping[str, Json]) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in str(text).split(",")]
     if not all(key.strip() and mark for key, mark, _ in pairs):
         raise ClusterError(
-            f"rule {rule} has {_LABELS}={text!r}: expected NAME=VALUE, more of them after commas",
+            f"{asker} has {_LABELS}={text!r}: expected NAME=VALUE, more of them after commas",
             hint="Nodes get their labels from `ray start --labels`.",
         )
     return {key.strip(): value.strip() for key, _, value in pairs}

@@ -24,19 +24,18 @@ def methods(summary: RunSummary) -> str:
     return " ".join(_sentences(summary))
 
 
+def as_typed(command: Sequence[str]) -> str:
+    """Return a command as a user types it, wherever the program lay."""
+    return shlex.join(("snakemake", *command[1:]))
+
+
 def _commands(summary: RunSummary) -> Iterator[str]:
     git = summary.sources[0].git if summary.sources else None
     if git is not None and git.commit is not None:
         yield f"git checkout {git.commit}"
         if git.dirty and git.diff is not None:
             yield f"repro show {summary.run_id[:MIN_PREFIX]} --diff | git apply"
-    yield shlex.join(_snakemake(summary.command))
-
-
-def _snakemake(command: Sequence[str]) -> Iterator[str]:
-    """Yield the command as a user types it, wherever the program lay."""
-    yield "snakemake"
-    yield from command[1:]
+    yield as_typed(summary.command)
 
 
 def _sentences(summary: RunSummary) -> Iterator[str]:

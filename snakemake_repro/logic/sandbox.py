@@ -61,6 +61,7 @@ class Sandbox:
         logs: What is kept of any job.
         readable: Directories of the environment, which the job sees as they are.
         ways: Directories that have to be there, for a path leads through them and out again.
+        shadow: The job writes where it likes in its directory; what is not declared is forgotten.
     """
 
     workdir: str
@@ -70,6 +71,7 @@ class Sandbox:
     logs: tuple[str, ...]
     readable: tuple[str, ...]
     ways: tuple[str, ...] = ()
+    shadow: bool = False
 
     def zone_of(self, path: str) -> Zone | None:
         """Return the innermost zone that a path lies in, if any; a zone lies in an outer one."""
@@ -91,6 +93,7 @@ def plan(
     system: Iterable[str],
     environment: Iterable[str],
     temporary: Iterable[str],
+    shadow: bool = False,
 ) -> Sandbox:
     """Decide which directories a job sees, and what of them.
 
@@ -103,6 +106,7 @@ def plan(
         system: Directories of the base system, which are shown in any case.
         environment: Directories of the environment.
         temporary: Directories for temporary files.
+        shadow: The rule has a shadow directory, which the working directory's zone is then.
 
     Raises:
         IsolationError: The rule writes into a directory that is its input as a whole.
@@ -118,7 +122,7 @@ def plan(
             "writes files into it",
             hint="Name the files that it reads, or let it write into another directory.",
         )
-    kinds.setdefault(workdir, ZoneKind.INPUTS)
+    kinds.setdefault(workdir, ZoneKind.OUTPUTS if shadow else ZoneKind.INPUTS)
     base = set(system)
     shown = base | {path for path in environment if _innermost(path, base) is None}
     places = {*kinds, *shown}
@@ -128,7 +132,8 @@ def plan(
         if holder in shown and holder not in kinds:
             continue  # it is seen anyway
         left.append(path)
-        kinds.setdefault(_zone_for(path, holder, kinds), ZoneKind.INPUTS)
+        if not (shadow and kinds.get(holder or "") is ZoneKind.OUTPUTS):
+            kinds.setdefault(_zone_for(path, holder, kinds), ZoneKind.INPUTS)
     places |= kinds.keys()
     readable = [
         path
@@ -144,6 +149,7 @@ def plan(
         logs=tuple(sorted(set(logs))),
         readable=tuple(sorted(readable)),
         ways=tuple(sorted({way for path in given for way in _ways(path)})),
+        shadow=shadow,
     )
 
 

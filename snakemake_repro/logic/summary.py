@@ -143,6 +143,22 @@ class MetricValue:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """Outputs of one rule that are compared by content, not byte for byte.
+
+    Attributes:
+        comparator: As the Snakefile spells it.
+        cause: Why their bytes differ, if the rule says so.
+        files: How many there are.
+    """
+
+    rule: str
+    comparator: str
+    cause: str | None
+    files: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
     """Everything that a report of a run says."""
 
@@ -170,4 +186,5 @@ class RunSummary:
     inputs: tuple[InputFile, ...]
     outputs: tuple[OutputFile, ...]
     metrics: tuple[MetricValue, ...]
+    tolerances: tuple[Tolerance, ...]
     debts: tuple[Debt, ...]

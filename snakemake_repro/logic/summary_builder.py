@@ -21,6 +21,7 @@ from snakemake_repro.logic.summary import (
     OutputFile,
     RuleSummary,
     RunSummary,
+    Tolerance,
     Verdict,
 )
 from snakemake_repro.records import (
@@ -70,6 +71,7 @@ def summarise(
         inputs=tuple(_inputs(jobs)),
         outputs=tuple(_outputs(jobs, made, earlier)),
         metrics=tuple(_metrics(made)),
+        tolerances=tuple(_tolerances(made)),
         debts=(*debts(history, jobs), *_inherited(earlier, runs)),
     )
 
@@ -137,13 +139,13 @@ def _rules(jobs: Iterable[JobOutcome]) -> Iterator[RuleSummary]:
             for attempt in job.attempts
             if attempt.record.use is not None
         ]
-        cpu = [(use.cpu_user_s or 0) + (use.cpu_system_s or 0) for use in uses]
+        cpu = [use.cpu_s for use in uses if use.cpu_s is not None]
         peaks = [use.max_rss_mb for use in uses if use.max_rss_mb is not None]
         yield RuleSummary(
             rule=rule,
             jobs=count(members),
             wall_s=sum(use.wall_s for use in uses) if uses else None,
-            cpu_s=sum(cpu) if any(use.cpu_user_s is not None for use in uses) else None,
+            cpu_s=sum(cpu) if cpu else None,
             max_rss_mb=max(peaks, default=None),
         )
 
@@ -224,9 +226,20 @@ def _age(item: Made, seen: Earlier | None) -> tuple[Age, str | None, str | None]
     return Age.REUSED, seen.run_id, seen.at
 
 
+def _tolerances(made: Iterable[Made]) -> Iterator[Tolerance]:
+    found = Counter(
+        (item.job.rule, str(file.comparator), file.comparator.cause)
+        for item in made
+        for file in item.record.spec.outputs
+        if file.comparator is not None
+    )
+    for (rule, comparator, cause), files in found.items():
+        yield Tolerance(rule=rule, comparator=comparator, cause=cause, files=files)
+
+
 def _metrics(made: Iterable[Made]) -> Iterator[MetricValue]:
     for item in made:
-        for metric, steps in last_metrics(item.record):
+        for metric, steps in last_metrics(item.record.metrics):
             yield MetricValue(
                 rule=item.job.rule,
                 job=item.job.label,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from posixpath import isabs, join, normpath
 
 OPTIONS = ("-f", "-qq", "-y", "-e", "trace=%file,connect", "-e", "signal=none")
@@ -92,6 +92,24 @@ def parse(lines: Iterable[str], workdir: str) -> Iterator[Access | Connection]:
 def without_network(uses: Iterable[Access | Connection]) -> Iterator[Access | Connection]:
     """Leave out the network, for a job that may use it."""
     return (use for use in uses if isinstance(use, Access))
+
+
+def through_shadow(
+    uses: Iterable[Access | Connection], shadow: str, workdir: str, real: Callable[[str], str]
+) -> Iterator[Access | Connection]:
+    """Name what a job used through its shadow directory; what lies there itself is its own.
+
+    Args:
+        uses: What it did.
+        shadow: The directory, absolute.
+        workdir: Whose shadow it is, absolute.
+        real: Follows the links of a path.
+    """
+    for use in uses:
+        if isinstance(use, Connection) or not f"{use.path}/".startswith(f"{shadow}/"):
+            yield use
+        elif not f"{real(use.path)}/".startswith(f"{real(shadow)}/"):
+            yield dataclasses.replace(use, path=workdir + use.path[len(shadow) :])
 
 
 def _uses(

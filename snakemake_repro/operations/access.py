@@ -12,7 +12,7 @@ from snakemake_repro.backends.index import Index, index_of, open_index
 from snakemake_repro.backends.index_feeds import Progress
 from snakemake_repro.backends.journal import STORE_DIRECTORY
 from snakemake_repro.errors import NotFoundError, UsageError
-from snakemake_repro.logic.lineage import maker
+from snakemake_repro.logic.lineage import maker_of
 from snakemake_repro.records import MIN_PREFIX, Digest
 
 LATEST = "latest"
@@ -107,7 +107,7 @@ def find_run(index: Index, name: str, workdir: Path) -> str:
             f"{MIN_PREFIX} characters of it, by `{LATEST}`, or by a file that it made.",
         ) from exc
     for file in files:
-        made = maker(index.makers(file.path), file.digest)
+        made = maker_of(index, file.path, file.digest)
         if made is not None:
             return made.step.run_id
     path = files[0].path

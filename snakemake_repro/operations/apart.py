@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import snakemake_repro
+from snakemake_repro.backends.artifacts import artifacts_name
 from snakemake_repro.backends.journal import store_root
 from snakemake_repro.backends.parcels import pack, unpack
 from snakemake_repro.backends.processtree import alive
@@ -132,7 +133,7 @@ def refusal(attempt: str, error: ReproError) -> bytes:
 def _kept(task: Task, shipment: Shipment, here: Path, result: TaskResult) -> dict[str, Path]:
     """Return what goes back, by name."""
     outputs = shipment.outputs if result.succeeded else ()
-    names = (*outputs, *shipment.logs, task.log)
+    names = (*outputs, *shipment.logs, task.log, artifacts_name(task))
     return {name: here / name for name in names if (here / name).exists()}
 
 

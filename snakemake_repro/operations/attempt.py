@@ -10,11 +10,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from snakemake_repro.backends.artifacts import artifacts_root, keep
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.files import observe, stamps
 from snakemake_repro.backends.host import describe_host
-from snakemake_repro.backends.journal import FileJournal, store_root
+from snakemake_repro.backends.journal import FileJournal, cache_file
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.logic import metrics
 from snakemake_repro.logic.canonical import job_key
@@ -103,11 +104,12 @@ class Attempt:
             "threads": self._spec.threads,
         }
 
-    def end(self, lines: Iterable[bytes], error: BaseException | None) -> None:
+    def end(self, lines: Iterable[bytes], artifacts: str, error: BaseException | None) -> None:
         """Write the record; in a process forked off the job, do nothing.
 
         Args:
             lines: What the job wrote to ``$REPRO_METRICS``.
+            artifacts: What it wrote to ``$REPRO_ARTIFACTS``.
             error: The exception that ended it.
 
         Raises:
@@ -120,12 +122,12 @@ class Attempt:
         report = metrics.parse(lines, now_ms=time.time_ns() // 1_000_000)
         status = _status(error)
         environment = realise_host()
-        cache_file = store_root(self.workdir) / "cache" / "files.json"
-        cache = StatCache.load(cache_file)
+        cache = StatCache.load(cache_file(self.workdir))
         known = len(cache)
         inputs = self._observe(self._spec.inputs, cache)
         succeeded = status is JobStatus.SUCCEEDED
         outputs = self._observe(self._spec.outputs, cache) if succeeded else ()
+        kept, lost = keep(Path(artifacts), artifacts_root(self.workdir, self.run_id) / self.id)
         spec = dataclasses.replace(self._spec, inputs=inputs, environment=environment.digest)
         job = JobRecord(
             id=self.id,
@@ -146,11 +148,13 @@ class Attempt:
             params_reported=self._redact.json(report.params),
             seeds=report.seeds,
             tags=self._redact.json(report.tags),
-            integrity=(*self._findings(outputs), *report.problems),
+            integrity=(*self._findings(outputs), *report.problems, *lost),
+            artifacts=kept,
+            models=self._redact.json(dict(report.models)),
         )
         self._write(job, environment)
         if len(cache) > known and any((file.size or 0) >= _WORTH_KEEPING for file in inputs):
-            cache.save(cache_file)
+            cache.save(cache_file(self.workdir))
 
     def _observe(self, files: Iterable[FileRecord], cache: StatCache) -> tuple[FileRecord, ...]:
         return tuple(

@@ -1,9 +1,9 @@
-"""Benchmarks of jobs in containers: Snakemake's file with what the containers used."""
+"""Benchmarks of jobs that Snakemake does not start itself: in containers, and closed off."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, Ended
@@ -33,12 +33,12 @@ def run_measured(
     wanted = command.benchmark
     assert wanted is not None
     uses: list[ResourceUse] = []
-    for iteration in range(wanted.repeats):
-        ended = run(_repetition(command, iteration), iteration > 0)
+    for repetition in repetitions(command):
+        ended = run(repetition, bool(uses))
         if ended.status:
             return ended
         uses.append(ended.use)
-    measured = [[use.wall_s, _cpu_s(use), use.max_rss_mb or 0.0] for use in uses]
+    measured = [[use.wall_s, use.cpu_s or 0.0, use.max_rss_mb or 0.0] for use in uses]
     writing = dataclasses.replace(
         command, kind="benchmark", benchmark=dataclasses.replace(wanted, measured=measured)
     )
@@ -46,14 +46,33 @@ def run_measured(
     return dataclasses.replace(written, use=_together(uses))
 
 
+def closed_off(command: Command, entered: Sequence[Command]) -> Command:
+    """Return the command that runs a job that is closed off as often as it is to run.
+
+    Args:
+        command: Of the job.
+        entered: How each of its runs starts.
+    """
+    if command.benchmark is None:
+        [only] = entered
+        return only
+    programs = [list(program.argv) for program in entered]
+    return dataclasses.replace(
+        command, benchmark=dataclasses.replace(command.benchmark, programs=programs)
+    )
+
+
+def repetitions(command: Command) -> list[Command]:
+    """Return a command as it runs each time; a script may ask which time it is."""
+    if command.benchmark is None:
+        return [command]
+    return [_repetition(command, iteration) for iteration in range(command.benchmark.repeats)]
+
+
 def _repetition(command: Command, iteration: int) -> Command:
     if not isinstance(command.call, dict):
         return command
     return dataclasses.replace(command, call={**command.call, "bench_iteration": iteration})
-
-
-def _cpu_s(use: ResourceUse) -> float:
-    return (use.cpu_user_s or 0.0) + (use.cpu_system_s or 0.0)
 
 
 def _together(uses: list[ResourceUse]) -> ResourceUse:

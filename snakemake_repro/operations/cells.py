@@ -10,7 +10,7 @@ from snakemake_repro.backends.settingsfiles import HOME
 from snakemake_repro.backends.staging import Stage
 from snakemake_repro.logic.containers import Bind, Cage, script_binds
 from snakemake_repro.logic.violations import few, wrote
-from snakemake_repro.operations.rooms import FIXED, PRIVATE, room_tmpdir
+from snakemake_repro.operations.rooms import FIXED, PRIVATE, open_devices, room_tmpdir
 from snakemake_repro.records import Isolation
 from snakemake_repro.records.tasks import Task
 
@@ -65,7 +65,7 @@ class Cell:
             mode=self._request.mode,
             means=self._engine,
             closed=tuple(name for name in _CLOSED if not (network and name in _OF_NETWORK)),
-            open=("clock", "user", *(_OF_NETWORK if network else ())),
+            open=("clock", "user", *(_OF_NETWORK if network else ()), *open_devices(self._task)),
         )
 
     @property
@@ -86,6 +86,10 @@ class Cell:
             network=self._request.network,
             closed=True,
         )
+
+    def place_of(self, path: str) -> str:
+        """Return where a file of the rule is written that the job does not write itself."""
+        return self._stage.place_of(path)
 
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:
         """Keep what the rule declares; return what the job did beyond that."""

@@ -93,7 +93,7 @@ class NodeContainers:
             environment: The image.
             env: The job's variables.
             scratch: The job's own directory.
-            plan: Of a script, where that had to be made before.
+            plan: Of a script, where that had to be made before; the caller discards it.
             cage: What closes the job off; ``None`` shows it the working directory.
             append: Keep what is in the log.
 
@@ -101,7 +101,7 @@ class NodeContainers:
             EnvironmentBuildError: The engine refuses the container.
             EngineLostError: The engine went away under it.
         """
-        log = Path(task.workdir, task.log)
+        log, given = Path(task.workdir, task.log), plan is not None
         if command.kind == "shell":
             log.open("ab" if append else "wb").close()
             plan = Plan(text=command.text or "", shell=command.executable or "sh")
@@ -143,7 +143,8 @@ class NodeContainers:
             self._forget()  # the next job finds out whether there is another one
             raise
         finally:
-            plan.discard(command)
+            if not given:
+                plan.discard(command)
         _append(log, ran.said)
         counted = ran.usage or parse_usage(
             usage.read_text(encoding="utf-8") if usage.exists() else ""
@@ -203,9 +204,13 @@ def own_places(env: Mapping[str, str], *, tmpdir: Path, home: Path) -> dict[str,
         place.mkdir(parents=True, exist_ok=True)
     # an image has no entry for the user's number in its /etc/passwd
     who = dict.fromkeys(("USER", "LOGNAME"), "user")
-    # inside, the job's devices are numbered anew
-    kept = {name: value for name, value in env.items() if name != _VISIBLE_GPUS}
+    kept = without_devices(env)
     return {**kept, **dict.fromkeys(TMPDIRS, str(tmpdir)), "HOME": str(home), **who}
+
+
+def without_devices(env: Mapping[str, str]) -> dict[str, str]:
+    """Return a job's variables without the numbers of its GPUs: inside, they are others."""
+    return {name: value for name, value in env.items() if name != _VISIBLE_GPUS}
 
 
 def open_cage(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +18,18 @@ from snakemake_repro.backends.journal import (
     read_lines,
 )
 from snakemake_repro.backends.processtree import alive_since
+from snakemake_repro.backends.wholefiles import replacing
 from snakemake_repro.errors import RecordError, StorageError
 from snakemake_repro.interfaces import Tracker
 from snakemake_repro.logic.delivery import Delivery, mark_of, skipped, undelivered
 from snakemake_repro.logic.history import RunHistory, fold
 from snakemake_repro.records import Entry
+
+SOON_DELIVERED = 50
+"""A run of more attempts than this is not waited for by whoever started it."""
+
+_QUIET_S = 3600.0
+"""A run whose end nobody saw and whose journal was not written for so long is not waited for."""
 
 _BATCH = 10
 _PART_SIZE = 8_000_000
@@ -96,13 +102,8 @@ class Notes:
         path = self._root / f"{delivery.run_id}.json"
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=self._root)
-            try:
-                with os.fdopen(fd, "w") as file:
-                    json.dump(delivery.to_dict(), file)
-                Path(name).replace(path)
-            finally:
-                Path(name).unlink(missing_ok=True)
+            with replacing(path) as file:
+                file.write(json.dumps(delivery.to_dict()).encode())
         except OSError as exc:
             raise StorageError(
                 f"cannot write {path}: {exc.strerror}", hint="Free some space."
@@ -263,7 +264,7 @@ def driver_lives(files: Sequence[Path]) -> bool | None:
     return lives
 
 
-def goes_on(files: Sequence[Path], *, quiet: float) -> bool:
+def goes_on(files: Sequence[Path], *, quiet: float = _QUIET_S) -> bool:
     """Tell whether more is to be expected of a run.
 
     Args:

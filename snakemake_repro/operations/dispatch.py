@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snakemake_repro.errors import ClusterError, ReproError, StorageError
+from snakemake_repro.logic.resources import suits
 from snakemake_repro.operations.unfinished import recorded, unfinished, unwritten
 from snakemake_repro.records import (
     Entry,
@@ -143,6 +144,17 @@ class Dispatcher:
         timer = threading.Timer(pause, self._repeat_soon, args=(entry,))
         timer.daemon = True
         timer.start()
+
+    def without_place(self, nodes: Sequence[Node]) -> Iterator[tuple[Task, ResourceRequest]]:
+        """Yield the tasks under way that none of the cluster's nodes can run, with what they ask.
+
+        They wait, as for a node that was preempted: it may come back.
+        """
+        with self._lock:
+            entries = list(self._under_way.values())
+        for entry in entries:
+            if not any(suits(entry.request, node) for node in nodes):
+                yield entry.task, entry.request
 
     def broken(self, error: ClusterError) -> None:
         """Give up everything under way: there is no cluster any more."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from snakemake_repro.backends.index import Index
 from snakemake_repro.logic.history import RunHistory
-from snakemake_repro.logic.lineage import maker
+from snakemake_repro.logic.lineage import Step, maker_of
 from snakemake_repro.logic.made import Earlier
 from snakemake_repro.logic.outcomes import Result, outcomes
-from snakemake_repro.records import Origin
+from snakemake_repro.records import Digest, Origin
 
 
 def earlier_makers(
@@ -23,6 +23,21 @@ def earlier_makers(
     return earlier, runs
 
 
+def makers_elsewhere(index: Index, history: RunHistory) -> dict[tuple[str, Digest], Step]:
+    """Return which attempts of other runs made the files that a run read and did not make."""
+    jobs = outcomes(history)
+    made = {(file.path, file.digest) for job in jobs for file in job.files}
+    read = {(file.path, file.digest) for job in jobs for file in job.last.record.spec.inputs}
+    elsewhere = {}
+    for path, digest in read - made:
+        if digest is None:
+            continue
+        found = maker_of(index, path, digest, history.run.started)
+        if found is not None and found.step.run_id != history.run.id:
+            elsewhere[path, digest] = found.step
+    return elsewhere
+
+
 def _earlier(index: Index, history: RunHistory) -> dict[str, Earlier]:
     """Return who made the files that this run reused."""
     earlier = {}
@@ -32,7 +47,7 @@ def _earlier(index: Index, history: RunHistory) -> dict[str, Earlier]:
         for file in job.files:
             if file.digest is None:
                 continue
-            made = maker(index.makers(file.path), file.digest, history.run.started)
+            made = maker_of(index, file.path, file.digest, history.run.started)
             if made is not None and made.step.origin is not Origin.REUSED:
                 step = made.step
                 earlier[file.path] = Earlier(

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
+from snakemake_repro.backends.artifacts import artifacts_name, keep
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.run import EngineLostError
 from snakemake_repro.backends.environments.container import ContainerEnvironment
@@ -27,22 +28,29 @@ from snakemake_repro.backends.timelimit import OverrunError, time_limit
 from snakemake_repro.errors import ExecutionError, ReproError
 from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
-from snakemake_repro.operations.benchmarks import run_measured
+from snakemake_repro.logic.resources import THREAD_VARIABLES
+from snakemake_repro.operations.benchmarks import closed_off, repetitions, run_measured
 from snakemake_repro.operations.cells import Cell
-from snakemake_repro.operations.container_jobs import TMPDIRS, NodeContainers, container_variables
+from snakemake_repro.operations.closed_scripts import ClosedScripts
+from snakemake_repro.operations.container_jobs import (
+    TMPDIRS,
+    NodeContainers,
+    container_variables,
+    without_devices,
+)
 from snakemake_repro.operations.forks import run_fork
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
-from snakemake_repro.operations.planning import Plan, plan_call
-from snakemake_repro.operations.rooms import Room, Window, room_tmpdir
+from snakemake_repro.operations.planning import Plan
+from snakemake_repro.operations.rooms import Room, Window
 from snakemake_repro.operations.surroundings import (
     Surroundings,
-    scratch_directory,
     surroundings,
 )
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
     EnvironmentSeen,
+    FileRecord,
     HostSeen,
     JobEnded,
     JobRecord,
@@ -57,16 +65,9 @@ _MAX_COMMAND = 16 * 4096 - 1
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 _RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 _METRICS = "metrics.jsonl"
+_ARTIFACTS = "artifacts"
 _SCRIPT = "script.sh"
 _EPOCH = "315532800"
 """1980-01-01, the earliest date that zip archives can hold (reproducible-builds.org)."""
@@ -108,6 +109,7 @@ class _Node:
         self._environments: dict[Path, NodeEnvironments] = {}
         self._environ = _job_environ()
         self._containers = NodeContainers(self._calls, self._environ)
+        self._scripts = ClosedScripts(self._calls, self._containers, self._environ)
 
     def warm_up(self) -> None:
         self._shells.start()
@@ -171,19 +173,20 @@ class _Node:
         log = place.root / task.log
         log.parent.mkdir(parents=True, exist_ok=True)
         started = _clock.now()
-        plan = self._plan(task, place)
-        if isinstance(plan, Ended):
+        plans = self._scripts.of(task, place)
+        if isinstance(plans, Ended):
             report = metrics.parse([], now_ms=0)
-            return Course(started=started, finished=_clock.now(), ended=plan, report=report)
+            return Course(started=started, finished=_clock.now(), ended=plans, report=report)
         where: Surroundings
         try:
             with surroundings(
-                task, place.environment, environ=self._environ, store=place.store, plan=plan
+                task, place.environment, environ=self._environ, store=place.store, plans=plans
             ) as where:
+                (where.shared[0] / _ARTIFACTS).mkdir()
                 ended: Ended | None
                 try:
                     with time_limit(task.limit_s):
-                        ended = self._start(task, place, plan, where)
+                        ended = self._start(task, place, plans, where)
                 except OverrunError:
                     ended = _overrun(task.limit_s or 0)
                 except KeyboardInterrupt:
@@ -191,6 +194,7 @@ class _Node:
                 finished = _clock.now()
                 reports = _lines(where.shared[0] / _METRICS)
                 report = metrics.parse(reports, now_ms=time.time_ns() // 1_000_000)
+                artifacts, lost = _kept(task, place, where)
                 violations = where.leave(succeeded=ended is not None and ended.status == 0)
                 return Course(
                     started=started,
@@ -200,33 +204,14 @@ class _Node:
                     isolation=where.isolation,
                     violations=violations,
                     linked=where.linked,
+                    artifacts=artifacts,
+                    lost=lost,
                 )
         finally:
-            if plan is not None:
+            for plan in plans:
                 plan.discard(task.command)
 
-    def _plan(self, task: Task, place: Place) -> Plan | Ended | None:
-        """Return the script that a hermetic job is to run, or how making it failed."""
-        if task.isolation is None or task.command.kind == "shell":
-            return None
-        if isinstance(place.environment, ContainerEnvironment):
-            temporary = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
-            with scratch_directory() as scratch:
-                return self._containers.plan(task, temporary, scratch)
-        python = place.environment.python
-        tmpdir = dict.fromkeys(TMPDIRS, room_tmpdir(task.command))
-        with scratch_directory() as scratch:
-            return plan_call(
-                self._calls,
-                task,
-                env={**self._environ, **(tmpdir if task.command.tmpdir_wanted else {})},
-                scratch=scratch,
-                python=python,
-                search_path=None if python is None else script_search_path(place.store),
-                programs=place.environment.programs,
-            )
-
-    def _start(self, task: Task, place: Place, plan: Plan | None, where: Surroundings) -> Ended:
+    def _start(self, task: Task, place: Place, plans: list[Plan], where: Surroundings) -> Ended:
         log = place.root / task.log
         env = self._variables(task, place.environment, where)
         command = _localise(task.command, where)
@@ -235,7 +220,7 @@ class _Node:
             env = (
                 container_variables(env, task.command, scratch)
                 if cell is None
-                else {**cell.environ, **env}
+                else {**cell.environ, **without_devices(env)}
             )
             run = functools.partial(
                 self._containers.run,
@@ -243,23 +228,24 @@ class _Node:
                 environment=place.environment,
                 env=env,
                 scratch=scratch,
-                plan=plan,
                 cage=None if cell is None else cell.cage,
             )
+            left = iter(plans)
             if command.benchmark is None:
-                return run(command=command)
+                return run(command=command, plan=next(left, None))
             return run_measured(
                 command,
-                lambda repetition, append: run(command=repetition, append=append),
+                lambda once, append: run(command=once, plan=next(left, None), append=append),
                 self._calls,
                 env={**self._environ, **env},
                 workdir=place.root,
                 log=log,
             )
         if isinstance(where, Room | Window):
-            if plan is None:
+            if not plans:
                 plan = Plan(text=command.text or "", shell=command.executable or "sh")
-            command = where.enter(plan, env)
+                plans = [plan] * len(repetitions(command))
+            command = closed_off(command, [where.enter(plan, env) for plan in plans])
         if command.benchmark is not None:
             command = dataclasses.replace(command, kind="benchmark")
         if command.kind in ("shell", "program"):
@@ -276,7 +262,7 @@ class _Node:
         pinned = task.environment.kind is not EnvironmentKind.HOST
         return self._calls.run(
             command,
-            cwd=Path(task.directory),
+            cwd=Path(command.directory or task.directory),
             env=env,
             log=log,
             python=place.environment.python if pinned else None,
@@ -292,7 +278,7 @@ class _Node:
         env.setdefault("PYTHONHASHSEED", "0")
         env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
         env.update(task.variables)
-        env.update(dict.fromkeys(_THREAD_VARIABLES, str(task.threads)))
+        env.update(dict.fromkeys(THREAD_VARIABLES, str(task.threads)))
         if task.gpus:  # a worker keeps the variable of its last task that had some
             env["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
@@ -308,6 +294,7 @@ class _Node:
         }
         env["REPRO_JOB"] = json.dumps(description)
         env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
+        env["REPRO_ARTIFACTS"] = f"{where.shared[1]}/{_ARTIFACTS}"
         return env
 
     def _write(self, task: Task, records: tuple[JobRecord, ...], place: Place) -> Json:
@@ -362,6 +349,9 @@ def _job_environ() -> dict[str, str]:
 
 def _localise(command: Command, where: Surroundings) -> Command:
     """Put the job's temporary directory into a shell text, and a long text into a file."""
+    if (benchmark := command.benchmark) is not None:
+        benchmark = dataclasses.replace(benchmark, path=where.place_of(benchmark.path))
+        command = dataclasses.replace(command, benchmark=benchmark)
     if command.kind != "shell":
         return command
     text = shelltext.fill(command.text or "", where.tmpdir)
@@ -378,6 +368,15 @@ def _overrun(limit: float) -> Ended:
         use=ResourceUse(wall_s=limit),
         problem=f"it ran for longer than its runtime of {limit / 60:g} minutes",
     )
+
+
+def _kept(
+    task: Task, place: Place, where: Surroundings
+) -> tuple[tuple[FileRecord, ...], tuple[str, ...]]:
+    """Keep what the job left for its record; return it, and what could not be kept."""
+    if not task.record:
+        return (), ()
+    return keep(where.shared[0] / _ARTIFACTS, place.root / artifacts_name(task))
 
 
 def _lines(path: Path) -> list[bytes]:

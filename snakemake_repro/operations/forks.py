@@ -58,7 +58,8 @@ def run_fork(
     ]
     file = scratch / _MEMBERS
     file.write_text(json.dumps([one.to_dict() for one in inside]), encoding="utf-8")
-    ended = calls.run(command, cwd=place.root, env=env, log=place.root / task.log, members=file)
+    cwd = Path(command.directory or place.root)
+    ended = calls.run(command, cwd=cwd, env=env, log=place.root / task.log, members=file)
     if (lost := scratch / LOST).exists():
         raise EngineLostError(lost.read_text(encoding="utf-8"))
     counted = [parse_usage(path.read_text(encoding="utf-8")) for path in scratch.glob("usage-*")]

@@ -75,19 +75,12 @@ class WorkflowImages:
         if is_dockerfile(address):
             return self._built(address)
         image = ImageName.parse(address)
-        if image.digest is not None:
-            return EnvironmentSpec(
-                kind=EnvironmentKind.CONTAINER, name=address, image=image.at(image.digest)
-            )
-        lock = read_image_lock(self._path) or ImageLock()
-        if image.text not in lock.images:
-            lock = self._locked(image, lock)
-        return EnvironmentSpec(
-            kind=EnvironmentKind.CONTAINER,
-            name=address,
-            lock=lock_record(self._path, self._root),
-            lock_text=lock.only(image.text).to_text(),
-        )
+        found = pinned(address, image, self._path, self._root)
+        if found is None:
+            self._lock(image)
+            found = pinned(address, image, self._path, self._root)
+            assert found is not None
+        return found
 
     def _built(self, address: str) -> EnvironmentSpec:
         context = BuildContext(address, self._snakefile)
@@ -113,7 +106,7 @@ class WorkflowImages:
             lock_text=lock.only_build(context.name).to_text(),
         )
 
-    def _locked(self, image: ImageName, lock: ImageLock) -> ImageLock:
+    def _lock(self, image: ImageName) -> None:
         place = recorded_path(self._path, self._root)
         if self._frozen:
             raise EnvironmentSpecError(
@@ -122,11 +115,38 @@ class WorkflowImages:
                 hint="`repro lock` makes it; commit the lock with the workflow.",
             )
         platforms = self._engine().resolve(image)
-        found = lock.with_image(image.text, platforms)
-        write_image_lock(self._path, found)
+        lock = read_image_lock(self._path) or ImageLock()
+        write_image_lock(self._path, lock.with_image(image.text, platforms))
         digests = ", ".join(sorted({str(digest) for digest in platforms.values()}))
         self._say(f"Locked the container {image.text} as {digests} in {place}.")
-        return found
+
+
+def pinned(address: str, image: ImageName, path: Path, root: Path) -> EnvironmentSpec | None:
+    """Return an image by its own digest or as it is locked; ``None`` where it is not.
+
+    Args:
+        address: As the rule names it.
+        image: What that means.
+        path: The lock.
+        root: Working directory of the run.
+
+    Raises:
+        EnvironmentSpecError: The lock is none, or of a newer version.
+        StorageError: It cannot be read.
+    """
+    if image.digest is not None:
+        return EnvironmentSpec(
+            kind=EnvironmentKind.CONTAINER, name=address, image=image.at(image.digest)
+        )
+    lock = read_image_lock(path)
+    if lock is None or image.text not in lock.images:
+        return None
+    return EnvironmentSpec(
+        kind=EnvironmentKind.CONTAINER,
+        name=address,
+        lock=lock_record(path, root),
+        lock_text=lock.only(image.text).to_text(),
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,7 +60,14 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
-    """How a task went; ``ended`` is ``None`` when it was interrupted."""
+    """How a task went.
+
+    Attributes:
+        ended: ``None`` when it was interrupted.
+        linked: Inputs whose change time is ours.
+        artifacts: What its first job left to be kept.
+        lost: What could not be kept of that.
+    """
 
     started: str
     finished: str
@@ -69,6 +76,8 @@ class Course:
     isolation: Isolation | None = None
     violations: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
+    artifacts: tuple[FileRecord, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def status(self) -> JobStatus:
@@ -127,6 +136,7 @@ def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobR
     redact = Redactor({name: task.variables[name] for name in task.secrets})
     succeeded = course.status is JobStatus.SUCCEEDED
     recorded = task.record
+    leads = item.member is task.members[0]  # what the jobs of a group report is known together
     return JobRecord(
         id=item.member.id,
         run_id=task.run_id,
@@ -151,11 +161,13 @@ def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobR
         params_reported=redact.json(dict(report.params)),
         seeds=report.seeds,
         tags=redact.json(dict(report.tags)),
-        integrity=(*_changed(place.root, item), *report.problems),
+        integrity=(*_changed(place.root, item), *report.problems, *(course.lost if leads else ())),
         group=task.group,
         reason=item.member.reason,
         isolation=course.isolation,
         violations=course.violations,
+        artifacts=course.artifacts if leads else (),
+        models=redact.json(dict(report.models)) if leads else {},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.index import Index, open_index
@@ -15,6 +15,7 @@ from snakemake_repro.logic.comparison import Comparison
 from snakemake_repro.logic.comparison_builder import Compared, compare
 from snakemake_repro.logic.repeats import REPEAT_OF, arguments_of, needed
 from snakemake_repro.operations.compare import compared
+from snakemake_repro.operations.judge import Judge
 from snakemake_repro.operations.scratch import Scratch, make_scratch, missing
 from snakemake_repro.operations.sync import resolve_tracking_uri, sync
 
@@ -22,7 +23,13 @@ _DELIVERY_WAIT_S = 30.0
 
 
 def rerun(
-    index: Index, run_id: str, workdir: Path, target: Path, extra: Sequence[str] = ()
+    index: Index,
+    run_id: str,
+    workdir: Path,
+    target: Path,
+    extra: Sequence[str] = (),
+    *,
+    repository: Path | None = None,
 ) -> Comparison:
     """Run a run again from its commit, and compare every result.
 
@@ -35,6 +42,7 @@ def rerun(
         workdir: Its working directory.
         target: A directory that is not there yet.
         extra: More arguments of Snakemake's command line.
+        repository: Where its commit is, if not in ``workdir``, as for a crate.
 
     Raises:
         UsageError: The run cannot be repeated from its record.
@@ -43,22 +51,37 @@ def rerun(
     """
     old = compared(index, run_id)
     arguments = arguments_of(old.history.run)
-    scratch = make_scratch(old.history.run, old.made, workdir, target)
+    scratch = make_scratch(old.history.run, old.made, workdir, target, repository=repository)
     absent = scratch.place(needed(old.history, old.made))
     if absent:
         raise missing(absent)
-    return compare(old, repeat(scratch, run_id, (*arguments, *extra)))
+    new = repeat(scratch, run_id, (*arguments, *extra))
+    return compare(old, new, Judge(old=workdir, new=scratch.root))
 
 
-def repeat(scratch: Scratch, run_id: str, arguments: Sequence[str]) -> Compared:
+def repeat(
+    scratch: Scratch,
+    run_id: str,
+    arguments: Sequence[str],
+    *,
+    variables: Mapping[str, str | None] | None = None,
+    through: Sequence[str] = (),
+) -> Compared:
     """Run Snakemake where a run is to be repeated; return what is on record of it.
+
+    Args:
+        scratch: The place.
+        run_id: The run.
+        arguments: Of Snakemake's command line.
+        variables: Beside our own; ``None`` for those of ours that it is not to have.
+        through: A program that starts Snakemake, with its arguments.
 
     Raises:
         ExecutionError: Snakemake ended before it began.
     """
-    uri = resolve_tracking_uri(None, os.environ, scratch.original)
-    variables = {REPEAT_OF: run_id, "MLFLOW_TRACKING_URI": uri}
-    status = run_snakemake(arguments, scratch.root, variables)
+    uri = resolve_tracking_uri(None, os.environ, scratch.home)
+    wanted = {REPEAT_OF: run_id, "MLFLOW_TRACKING_URI": uri, **(variables or {})}
+    status = run_snakemake(arguments, scratch.root, wanted, through)
     if journal_root(scratch.root).is_dir():
         with contextlib.suppress(TrackingError):  # MLflow is not what is compared
             sync(scratch.root, wait=_DELIVERY_WAIT_S)

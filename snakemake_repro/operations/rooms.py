@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snakemake_repro.backends.basesystem import Base
-from snakemake_repro.backends.bubblewrap import View, command_line, version
+from snakemake_repro.backends.bubblewrap import View, command_line, gpu_devices, version
 from snakemake_repro.backends.settingsfiles import HOME, name_service
 from snakemake_repro.backends.staging import Stage
 from snakemake_repro.backends.tracing import kind_of, lines, tracer, tracer_version
@@ -73,6 +75,7 @@ class Room:
         self.shared = (scratch / "shared", PRIVATE)
         self.shared[0].mkdir()
         self.linked = stage.linked
+        self._traces: list[Path] = []
 
     @property
     def isolation(self) -> Isolation:
@@ -82,7 +85,7 @@ class Room:
             mode=self._request.mode,
             means=version(),
             closed=tuple(name for name in _CLOSED if not (network and name == "network")),
-            open=("clock", "network") if network else ("clock",),
+            open=("clock", *(("network",) if network else ()), *open_devices(self._task)),
             base=self._base.record,
             traced=tracer_version(self._tracer[0]) if self._tracer else None,
         )
@@ -97,18 +100,24 @@ class Room:
             workdir=self._task.workdir,
             variables=env,
             network=self._request.network,
+            devices=gpu_devices() if self._task.gpus else (),
         )
         argv = [plan.shell, "-c", plan.text]
         if self._tracer:
             program, *options = self._tracer
-            argv = [program, trace.ONLY_FAILED, *options, f"{PRIVATE}/{_TRACE}", *argv]
+            file = new_trace(self._traces, self.shared[0])
+            argv = [program, trace.ONLY_FAILED, *options, f"{PRIVATE}/{file.name}", *argv]
         line = command_line(view, argv, self._scratch / "arguments")
         return Command(kind="program", argv=tuple(line))
+
+    def place_of(self, path: str) -> str:
+        """Return where a file of the rule is written that the job does not write itself."""
+        return self._stage.place_of(path)
 
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:
         """Keep what the rule declares; return what the job did beyond that."""
         workdir = self._task.workdir
-        uses = _uses(self._task, self.shared[0] / _TRACE)
+        uses = _uses(self._task, self._traces)
         violations = few(
             (
                 *(wrote(path, workdir) for path in self._stage.undeclared()),
@@ -143,6 +152,7 @@ class Window:
         home = scratch / "home"
         home.mkdir()
         self.environ = closed_variables(environment, home=str(home))
+        self._traces: list[Path] = []
 
     @property
     def isolation(self) -> Isolation:
@@ -159,15 +169,20 @@ class Window:
     def enter(self, plan: Plan, env: Mapping[str, str]) -> Command:
         """Return the command that runs a text for a shell here."""
         view = View(
-            base=self._base, mounts=(), workdir=self._task.workdir, variables=env, everything=True
+            base=self._base, mounts=(), workdir=self._task.directory, variables=env, everything=True
         )
-        argv = [*self._tracer, str(self._scratch / _TRACE), plan.shell, "-c", plan.text]
+        file = new_trace(self._traces, self._scratch)
+        argv = [*self._tracer, str(file), plan.shell, "-c", plan.text]
         line = command_line(view, argv, self._scratch / "arguments")
         return Command(kind="program", argv=tuple(line))
 
+    def place_of(self, path: str) -> str:
+        """Return where a file of the rule is written that the job does not write itself."""
+        return path
+
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Return what the job did beyond its rule's declarations."""
-        uses = _uses(self._task, self._scratch / _TRACE)
+        uses = _uses(self._task, self._traces)
         return few(deeds(uses, self._sandbox, kind_of))
 
 
@@ -178,11 +193,26 @@ def closed_variables(environment: RealisedEnvironment, *, home: str) -> dict[str
     return {**FIXED, "HOME": home, "PATH": search}
 
 
-def _uses(task: Task, file: Path) -> Iterator[trace.Access | trace.Connection]:
+def new_trace(traces: list[Path], directory: Path) -> Path:
+    """Name a file for what a tracer sees of one run of a job: process ids are one run's."""
+    traces.append(directory / f"{_TRACE}-{len(traces)}")
+    return traces[-1]
+
+
+def _uses(task: Task, files: list[Path]) -> Iterator[trace.Access | trace.Connection]:
     """Return what a job did, as far as somebody watched and its rule does not allow it anyway."""
-    uses = trace.parse(lines(file), task.workdir)
     assert task.isolation is not None
+    uses: Iterator[trace.Access | trace.Connection] = itertools.chain.from_iterable(
+        trace.parse(lines(file), task.directory) for file in files
+    )
+    if task.shadow is not None:
+        uses = trace.through_shadow(uses, task.shadow, task.workdir, os.path.realpath)
     return trace.without_network(uses) if task.isolation.network else uses
+
+
+def open_devices(task: Task) -> tuple[str, ...]:
+    """Return what a record says of devices that a job is given."""
+    return ("GPUs",) if task.gpus else ()
 
 
 def needed_tracer(base: Base) -> tuple[str, ...]:

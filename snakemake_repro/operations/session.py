@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.files import observe
-from snakemake_repro.backends.journal import FileJournal, store_root
+from snakemake_repro.backends.journal import FileJournal, cache_file
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.interfaces import Clock
 from snakemake_repro.logic.canonical import job_key
@@ -47,7 +47,7 @@ class Recording:
         self._run_id = run_id
         self._clock = clock
         self._journal = FileJournal(workdir, run_id, "driver")
-        self._cache = StatCache.load(store_root(workdir) / "cache" / "files.json")
+        self._cache = StatCache.load(cache_file(workdir))
         self._temporary: dict[str, tuple[FileRecord, ...]] = {}
         self._seen: set[str] = set()
 
@@ -146,7 +146,7 @@ class Recording:
         end = RunEnd(status=status, finished=now)
         self._journal.append(RunEnded(run_id=self._run_id, at=now, end=end))
         self._journal.close()
-        self._cache.save(store_root(self._workdir) / "cache" / "files.json")
+        self._cache.save(cache_file(self._workdir))
 
     def observe(self, file: FileRecord) -> FileRecord:
         """Return a file of the run as it is now."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -55,6 +55,10 @@ class Host:
         self.shared = (scratch, str(scratch))
         Path(task.workdir, self.tmpdir).mkdir(parents=True, exist_ok=True)
 
+    def place_of(self, path: str) -> str:
+        """Return where a file of the rule is written that the job does not write itself."""
+        return path
+
     def leave(self, *, succeeded: bool) -> tuple[str, ...]:  # noqa: ARG002
         """Keep what the rule declares; return what the job did beyond that, as far as known."""
         return ()
@@ -78,7 +82,7 @@ def surroundings(
     *,
     environ: Mapping[str, str],
     store: Path,
-    plan: Plan | None,
+    plans: Sequence[Plan],
 ) -> Iterator[Surroundings]:
     """Prepare the place where a task's job runs, and clear it away after.
 
@@ -87,7 +91,7 @@ def surroundings(
         environment: Realised on this node.
         environ: This node's variables, for a job that is not closed off.
         store: The node's store of environments.
-        plan: What is to run there, where that is a script.
+        plans: What is to run there, where that is a script; one for each run of a benchmark.
 
     Raises:
         IsolationError: The job cannot be closed off.
@@ -97,13 +101,13 @@ def surroundings(
             yield Host(environ, task, scratch, _without_network(task, environment))
         return
     if isinstance(environment, ContainerEnvironment):
-        with _cell(task, environment, plan) as cell:
+        with _cell(task, environment, plans) as cell:
             yield cell
         return
     watched = task.isolation.watches
     base = base_system(None if watched else task.isolation.base, store)
     probe(base)
-    sandbox = _sandbox_above(task, environment, base, _code(plan, environment, store))
+    sandbox = _sandbox_above(task, environment, base, _code(plans, environment, store))
     if watched:
         with scratch_directory(task.command.tmpdir) as scratch:
             yield Window(task, environment, base=base, sandbox=sandbox, scratch=scratch)
@@ -130,10 +134,9 @@ def _without_network(task: Task, environment: RealisedEnvironment) -> Isolation 
 
 
 @contextlib.contextmanager
-def _cell(task: Task, environment: ContainerEnvironment, plan: Plan | None) -> Iterator[Cell]:
-    code = () if plan is None else _files(plan)
-    sandbox = _sandbox(task, code, system=(), environment=())
-    packages = {} if plan is None else script_packages()
+def _cell(task: Task, environment: ContainerEnvironment, plans: Sequence[Plan]) -> Iterator[Cell]:
+    sandbox = _sandbox(task, _files(plans), system=(), environment=())
+    packages = script_packages() if plans else {}
     with (
         scratch_directory(task.command.tmpdir) as scratch,
         staged(sandbox, _stage_of(task), scratch, BESIDE) as stage,
@@ -173,21 +176,23 @@ def clear_stages(workdir: Path, run_id: str | None = None) -> None:
         root.rmdir()
 
 
-def _code(plan: Plan | None, environment: RealisedEnvironment, store: Path) -> _Code:
+def _code(plans: Sequence[Plan], environment: RealisedEnvironment, store: Path) -> _Code:
     """Return what a script needs beside its environment."""
-    if plan is None:
-        return _Code()
-    files = _files(plan)
+    files = _files(plans)
     if not files or environment.python is None:
         return _Code(files=files)
     packages = script_packages().values()
     return _Code(files=files, directories=(str(script_search_path(store)), *packages))
 
 
-def _files(plan: Plan) -> tuple[str, ...]:
-    if plan.script is None or plan.source is None:
-        return ()
-    return str(plan.script), str(plan.source), *code_beside(plan.source)
+def _files(plans: Sequence[Plan]) -> tuple[str, ...]:
+    scripts = [str(plan.script) for plan in plans if plan.script is not None]
+    sources = {plan.source for plan in plans if plan.source is not None}
+    return (
+        *scripts,
+        *map(str, sources),
+        *(path for source in sources for path in code_beside(source)),
+    )
 
 
 def _sandbox_above(
@@ -214,6 +219,7 @@ def _sandbox(
     task: Task, code: Iterable[str], *, system: Iterable[str], environment: Iterable[str]
 ) -> Sandbox:
     [member] = task.members
+    benchmark = [] if task.command.benchmark is None else [task.command.benchmark.path]
 
     def absolute(path: str) -> str:
         return os.path.normpath(Path(task.workdir, path))
@@ -222,11 +228,12 @@ def _sandbox(
         rule=member.spec.rule,
         workdir=task.workdir,
         inputs=[*(absolute(file.path) for file in member.spec.inputs), *code],
-        outputs=[absolute(file.path) for file in member.spec.outputs],
+        outputs=[*(absolute(file.path) for file in member.spec.outputs), *benchmark],
         logs=[absolute(path) for path in member.logs],
         system=system,
         environment=environment,
         temporary={HOME, TMP, absolute(room_tmpdir(task.command)), tempfile.gettempdir()},
+        shadow=task.isolation is not None and task.isolation.shadow,
     )
 
 

@@ -85,7 +85,7 @@ class Trackers:
 
         uri = self._uri(history)
         if uri not in self._open:
-            self._open[uri] = MlflowTracker(uri)
+            self._open[uri] = MlflowTracker(uri, self._workdir)
         return self._open[uri]
 
     def _uri(self, history: RunHistory) -> str:

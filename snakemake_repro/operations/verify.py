@@ -12,8 +12,10 @@ from pathlib import Path
 
 from snakemake_repro.backends.files import observe, recorded_path
 from snakemake_repro.backends.index import Index
+from snakemake_repro.backends.journal import cache_file
+from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import StorageError
-from snakemake_repro.logic.lineage import maker
+from snakemake_repro.logic.lineage import maker_of
 from snakemake_repro.logic.outcomes import JobOutcome, outcomes
 from snakemake_repro.records import Digest, FileKind, FileRecord
 
@@ -96,8 +98,18 @@ class _Expected:
     removed: bool = False
 
 
+def remembered(workdir: Path) -> StatCache:
+    """Return the digests that runs in a working directory left there."""
+    return StatCache.load(cache_file(workdir))
+
+
 def verify_run(
-    index: Index, run_id: str, workdir: Path, progress: Progress | None = None
+    index: Index,
+    run_id: str,
+    workdir: Path,
+    progress: Progress | None = None,
+    *,
+    cache: StatCache | None = None,
 ) -> Verification:
     """Compare every input and output of a run with what is on disk.
 
@@ -106,18 +118,25 @@ def verify_run(
         run_id: The run.
         workdir: Where the files are; not necessarily where the run was.
         progress: Told how far it has come.
+        cache: Digests of files that were read before, which are then believed as long as nothing
+            shows that the file was written to.
 
     Raises:
         NotFoundError: There is no such run.
         RecordError: Its record cannot be read.
     """
     expected = _expected(outcomes(index.load(run_id)))
-    findings = _compare(index, expected, workdir, progress)
+    findings = _compare(index, expected, workdir, progress, cache)
     return Verification(run_id=run_id, findings=tuple(findings))
 
 
 def verify_files(
-    index: Index, names: Sequence[str], workdir: Path, progress: Progress | None = None
+    index: Index,
+    names: Sequence[str],
+    workdir: Path,
+    progress: Progress | None = None,
+    *,
+    cache: StatCache | None = None,
 ) -> Verification:
     """Compare files with what the record knows of them last.
 
@@ -126,6 +145,7 @@ def verify_files(
         names: Paths; of a directory that is no output itself, every recorded file below it.
         workdir: Paths are relative to it.
         progress: Told how far it has come.
+        cache: As of ``verify_run``.
     """
     expected: dict[str, _Expected] = {}
     unknown: dict[str, None] = {}
@@ -141,7 +161,7 @@ def verify_files(
         if not found:
             unknown[path] = None
     findings = [
-        *_compare(index, expected.values(), workdir, progress),
+        *_compare(index, expected.values(), workdir, progress, cache),
         *(Finding(path=path, state=State.UNKNOWN) for path in unknown),
     ]
     findings.sort(key=lambda finding: finding.path)
@@ -170,7 +190,7 @@ def _expected(jobs: Sequence[JobOutcome]) -> list[_Expected]:
 
 
 def _last(index: Index, path: str) -> _Expected | None:
-    made = maker(index.makers(path), None)
+    made = maker_of(index, path, None)
     if made is not None:
         step = made.step
         removed = path in index.removed(step.id)
@@ -180,14 +200,18 @@ def _last(index: Index, path: str) -> _Expected | None:
 
 
 def _compare(
-    index: Index, expected: Iterable[_Expected], workdir: Path, progress: Progress | None
+    index: Index,
+    expected: Iterable[_Expected],
+    workdir: Path,
+    progress: Progress | None,
+    cache: StatCache | None,
 ) -> Iterator[Finding]:
     items = list(expected)
     total, done = sum(item.file.size or 0 for item in items), 0
     # hashing releases the interpreter; the index is asked from this thread only
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        found = pool.map(lambda item: _look(workdir, item.file.path), items)
+        found = pool.map(lambda item: _look(workdir, item.file.path, cache), items)
         for item, seen in zip(items, found, strict=True):
             done += item.file.size or 0
             if progress is not None:
@@ -197,9 +221,9 @@ def _compare(
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is being read now
 
 
-def _look(workdir: Path, path: str) -> FileRecord | StorageError:
+def _look(workdir: Path, path: str, cache: StatCache | None) -> FileRecord | StorageError:
     try:
-        return observe(workdir / path, root=workdir)
+        return observe(workdir / path, root=workdir, cache=cache)
     except StorageError as exc:
         return exc
 
@@ -235,7 +259,7 @@ def _finding(index: Index, item: _Expected, seen: FileRecord | StorageError) -> 
 def _explain(index: Index, expected: FileRecord, seen: FileRecord) -> str | None:
     if seen.kind is not expected.kind:
         return f"expected a {expected.kind.value}, got a {seen.kind.value}"
-    other = maker(index.makers(expected.path), seen.digest)
+    other = maker_of(index, expected.path, seen.digest)
     if other is None:
         return None
     return f"these bytes were made by run {other.step.run_id[:8]}"

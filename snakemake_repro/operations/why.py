@@ -11,7 +11,7 @@ from snakemake_repro.errors import NotFoundError
 from snakemake_repro.logic.change import Change, ChangeKind
 from snakemake_repro.logic.changes import Side, changes, files_that_differ, identity
 from snakemake_repro.logic.history import JobHistory, RunHistory
-from snakemake_repro.logic.lineage import MAX_DEPTH, Sighting, maker
+from snakemake_repro.logic.lineage import MAX_DEPTH, Sighting, maker_of
 from snakemake_repro.logic.outcomes import JobOutcome, Result, is_called, label, outcomes
 from snakemake_repro.logic.why import Because, Before
 from snakemake_repro.operations.access import find_files, find_run
@@ -71,7 +71,7 @@ def _maker_of(index: Index, name: str, workdir: Path) -> Sighting | None:
         files = find_files(index, name, workdir)
     except NotFoundError:
         return None
-    made = (maker(index.makers(file.path), file.digest) for file in files)
+    made = (maker_of(index, file.path, file.digest) for file in files)
     return next((one for one in made if one is not None), None)
 
 
@@ -111,7 +111,7 @@ class _Explained:
         if job.result is Result.REUSED:
             before = self.history(run_id).run.started
             for file in job.files:
-                made = maker(self._index.makers(file.path), file.digest, before)
+                made = maker_of(self._index, file.path, file.digest, before)
                 if made is not None and made.step.origin is not Origin.REUSED:
                     because = self.attempt(made.step.run_id, made.step.id)
                     return dataclasses.replace(because, reused_by=run_id)
@@ -184,7 +184,7 @@ class _Explained:
         digest = _digest(change)
         if digest is None or change.name is None:
             return None
-        made = maker(self._index.makers(change.name), digest, record.started)
+        made = maker_of(self._index, change.name, digest, record.started)
         if made is None or made.step.origin is Origin.REUSED or made.step.id == record.id:
             return None
         return made if made.step.at > earlier.step.at else None

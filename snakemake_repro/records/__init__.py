@@ -5,6 +5,7 @@ No input or output happens here, no clock and no environment variable is read.
 
 from snakemake_repro.records._fields import Json, Record
 from snakemake_repro.records.code import CodeText
+from snakemake_repro.records.comparators import Comparator, ComparatorKind
 from snakemake_repro.records.digests import MIN_PREFIX, Digest
 from snakemake_repro.records.environments import (
     EnvironmentKind,
@@ -49,6 +50,8 @@ __all__ = [
     "BaseSystem",
     "CodeSeen",
     "CodeText",
+    "Comparator",
+    "ComparatorKind",
     "Digest",
     "Entry",
     "EnvironmentKind",

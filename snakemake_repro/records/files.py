@@ -6,6 +6,7 @@ import dataclasses
 import enum
 
 from snakemake_repro.records._fields import Record
+from snakemake_repro.records.comparators import Comparator
 from snakemake_repro.records.digests import Digest
 
 
@@ -33,6 +34,7 @@ class FileRecord(Record):
         name: The name that the rule gives it (``input: data=...``), or ``None``.
         flags: Snakemake's markers that matter to a reader: ``temp``, ``protected``, ``touch``,
             ``directory``, ``ensure``, ``pipe``, ``service``, ``update``, ``report``.
+        comparator: How a repeat of an output is compared with it, where bytes are too strict.
     """
 
     path: str
@@ -41,3 +43,4 @@ class FileRecord(Record):
     size: int | None = None
     name: str | None = None
     flags: tuple[str, ...] = ()
+    comparator: Comparator | None = None

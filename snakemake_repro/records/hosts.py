@@ -60,3 +60,8 @@ class ResourceUse(Record):
     max_rss_mb: float | None = None
     read_mb: float | None = None
     written_mb: float | None = None
+
+    @property
+    def cpu_s(self) -> float | None:
+        """CPU seconds, user and system."""
+        return None if self.cpu_user_s is None else self.cpu_user_s + (self.cpu_system_s or 0)

@@ -136,6 +136,9 @@ class JobRecord(Record):
         isolation: How a hermetic job, or one without network, was closed off; ``None`` for all
             others.
         violations: What a hermetic job did, or tried, that its rule does not declare.
+        artifacts: What it left in ``$REPRO_ARTIFACTS``, files and directories by name; kept in
+            ``.repro/artifacts``.
+        models: Which of them are models: name -> flavour, and the name to be registered under.
     """
 
     id: str
@@ -166,3 +169,5 @@ class JobRecord(Record):
     reason: str | None = None
     isolation: Isolation | None = None
     violations: tuple[str, ...] = ()
+    artifacts: tuple[FileRecord, ...] = ()
+    models: Mapping[str, Json] = dataclasses.field(default_factory=dict)

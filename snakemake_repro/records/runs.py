@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from snakemake_repro.records._fields import Json, Record
 from snakemake_repro.records.digests import Digest
-from snakemake_repro.records.sources import Source
+from snakemake_repro.records.sources import GitState, Source
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +55,11 @@ class WorkflowRun(Record):
     job_count: int | None = None
     repeat_of: str | None = None
     completeness: tuple[str, ...] = ()
+
+    @property
+    def git(self) -> GitState | None:
+        """The version control state of its main source."""
+        return self.sources[0].git if self.sources else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,12 +25,15 @@ class Benchmark(Record):
         extended: Write the columns that describe the job as well.
         measured: Wall time, CPU time and peak memory in MB of each run, where the job ran in
             containers and only the file is left to write.
+        programs: How each run starts, where the job is closed off: a program with its arguments,
+            the last three of which are the job's own.
     """
 
     path: str
     repeats: int = 1
     extended: bool = False
     measured: Json = None
+    programs: Json = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,7 @@ class Command(Record):
         executable: The shell.
         call: Encoded arguments of the call, see ``logic.plain``; of a text what a benchmark shows.
         argv: Arguments of Snakemake's command line, or a program with its own.
+        directory: Where Snakemake starts, if not in the working directory: it obeys ``workdir:``.
         tmpdir: The job's temporary directory as its author set it; ``None`` leaves the choice to
             the node.
         tmpdir_wanted: The job has the resource ``tmpdir``, so that ``TMPDIR`` is to be set.
@@ -56,6 +60,7 @@ class Command(Record):
     executable: str | None = None
     call: Json = None
     argv: tuple[str, ...] = ()
+    directory: str | None = None
     tmpdir: str | None = None
     tmpdir_wanted: bool = False
     benchmark: Benchmark | None = None
@@ -166,12 +171,15 @@ class IsolationRequest(Record):
         base: Directory on the nodes with the root file system that jobs see; ``None`` for the
             node's own system directories.
         trace: Name undeclared reads, where the node can.
+        shadow: The rule has a shadow directory; the staged ones are as good, unless the job is
+            only watched.
     """
 
     mode: IsolationMode
     network: bool = False
     base: str | None = None
     trace: bool = True
+    shadow: bool = False
 
     @property
     def watches(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,12 @@ import numpy as np
 
 from snakemake_repro.wrappers import request as requests
 from snakemake_repro.wrappers.files import write_bytes, write_json
+from snakemake_repro.wrappers.judging import judge
 from snakemake_repro.wrappers.models import Model, load_model
 from snakemake_repro.wrappers.problems import WrapperError, listed
-from snakemake_repro.wrappers.resampling import LEVEL, interval, resample
 from snakemake_repro.wrappers.sample import Floats, Sample
-from snakemake_repro.wrappers.tables import choose_features, column, features_of, read_table
+from snakemake_repro.wrappers.tables import column, read_table, to_parquet
+from snakemake_repro.wrappers.verdict import judge_sample, scores_of
 
 _KNOWN = ("target", "features", "seed", "group", "positive", "bootstrap", "title")
 _BINARY = 2
@@ -25,10 +25,10 @@ _BINARY = 2
 class _Judged:
     """One table with what its model says of it."""
 
-    frame: Any
     truth: Any
     groups: Any
     scores: Floats
+    probabilistic: bool
 
 
 def evaluate(snakemake: Any, run: Any) -> None:
@@ -44,14 +44,9 @@ def evaluate(snakemake: Any, run: Any) -> None:
     Raises:
         WrapperError: Input or parameters make no sense.
     """
-    params = requests.named_params(snakemake.params)
-    for name in params:
-        if name not in _KNOWN:
-            raise WrapperError(
-                f"params: evaluate has no parameter {name!r}: expected one of {listed(_KNOWN)}"
-            )
+    params = requests.known_params("evaluate", snakemake.params, _KNOWN)
     target = requests.text(params, "target")
-    group = None if params.get("group") is None else requests.text(params, "group")
+    group = requests.optional_text(params, "group")
     seed = requests.seed_of(snakemake)
     replicates = requests.whole(params, "bootstrap", default=1000, low=100)
     metrics_path = requests.required_path(snakemake.output, "metrics", "output")
@@ -64,14 +59,14 @@ def evaluate(snakemake: Any, run: Any) -> None:
     ]
     sample = _sample(classes, judged, tables, target)
     positive = _positive(params, classes)
-    report, weights = _report(sample, positive, replicates, seed)
+    report, weights = judge_sample(sample, positive, replicates, seed)
     report |= {
         "target": target,
         "group": group,
         "classes": list(classes),
         "positive": None if positive is None else classes[positive],
     }
-    run.log_metrics(_flat(report))
+    run.log_metrics(scores_of(report))
     if (path := requests.path_of(snakemake.output, "predictions")) is not None:
         write_bytes(path, _predictions(sample, judged, target, group, positive))
     if (path := requests.path_of(snakemake.output, "figure")) is not None:
@@ -122,17 +117,9 @@ def _judge(
     frame = read_table(path)
     truth = column(frame, target, path=path, role="target")
     groups = None if group is None else column(frame, group, path=path, role="group").to_numpy()
-    wanted = model.features
-    if wanted is None and params.get("features") is not None:
-        wanted = requests.names(params, "features")
     without = [name for name in (target, group) if name is not None]
-    names = choose_features(frame, wanted, without=without, path=path)
-    rows = features_of(frame, names, path=path)
-    try:
-        scores = model.output(rows)
-    except ValueError as exc:
-        raise WrapperError(f"{path}: the model cannot judge these rows: {exc}") from exc
-    return _Judged(frame=frame, truth=truth, groups=groups, scores=scores)
+    scores = judge(model, frame, params, without=without, path=path)
+    return _Judged(truth=truth, groups=groups, scores=scores, probabilistic=model.probabilistic)
 
 
 def _sample(
@@ -167,6 +154,7 @@ def _sample(
         scores=np.concatenate([item.scores for item in judged]),
         fold=np.repeat(np.arange(len(judged)), lengths),
         group=groups,
+        probabilistic=all(item.probabilistic for item in judged),
     )
 
 
@@ -182,66 +170,11 @@ def _positive(params: Mapping[str, Any], classes: tuple[Any, ...]) -> int | None
     return len(classes) - 1 if wanted is None else classes.index(wanted)
 
 
-def _report(
-    sample: Sample, positive: int | None, replicates: int, seed: int
-) -> tuple[dict[str, Any], Floats]:
-    drawn = resample(sample, replicates, seed)
-    # the first weighting is the sample itself
-    weights = np.vstack([np.ones(sample.groups), drawn.weights])
-    if positive is None:
-        every = [sample.auc(code, weights) for code in range(len(sample.classes))]
-        auc = np.mean(every, axis=0)
-    else:
-        auc = sample.auc(positive, weights)
-    counts = np.bincount(sample.truth, minlength=len(sample.classes))
-    report = {
-        "schema": 1,
-        "rows": len(sample.truth),
-        "groups": sample.groups,
-        "folds": len(np.unique(sample.fold)),
-        "counts": {str(n): int(c) for n, c in zip(sample.classes, counts, strict=True)},
-        "majority_accuracy": float(counts.max() / counts.sum()),
-        "roc_auc": _with_interval(auc),
-        "accuracy": _with_interval(sample.accuracy(weights)),
-        "balanced_accuracy": _with_interval(sample.balanced_accuracy(weights)),
-        "confusion": sample.confusion().tolist(),
-        "bootstrap": {
-            "level": LEVEL,
-            "replicates": replicates,
-            "seed": seed,
-            "stratified": drawn.stratified,
-            "undefined": int(np.isnan(auc[1:]).sum()),
-        },
-    }
-    return report, weights
-
-
-def _with_interval(values: Floats) -> dict[str, float]:
-    if np.isnan(values[0]):
-        raise WrapperError(
-            "expected rows of every class in at least one of the tables, got none: "
-            "the area under the ROC curve is not defined",
-            hint="split the rows so that each table holds every class",
-        )
-    low, high = interval(values[1:])
-    return {"value": float(values[0]), "low": low, "high": high}
-
-
-def _flat(report: Mapping[str, Any]) -> dict[str, float]:
-    flat = {"majority_accuracy": report["majority_accuracy"]}
-    for name in ("roc_auc", "accuracy", "balanced_accuracy"):
-        flat[name] = report[name]["value"]
-        flat[f"{name}_low"] = report[name]["low"]
-        flat[f"{name}_high"] = report[name]["high"]
-    return flat
-
-
 def _predictions(
     sample: Sample, judged: list[_Judged], target: str, group: str | None, positive: int | None
 ) -> bytes:
     """Return a Parquet file with the right answer, the model's and its scores, row by row."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = np.array([str(name) for name in sample.classes], dtype=object)
     columns: dict[str, Any] = {"fold": sample.fold}
@@ -253,6 +186,4 @@ def _predictions(
         columns["score"] = sample.scores[:, positive]
     else:
         columns |= {f"score_{name}": sample.scores[:, i] for i, name in enumerate(names)}
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return buffer.getvalue()
+    return to_parquet(pa.table(columns))

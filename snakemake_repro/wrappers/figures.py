@@ -1,16 +1,17 @@
-"""The figure of an evaluation: ROC curve with its uncertainty, and the confusion matrix."""
+"""The figure of an evaluation (three curves, confusion matrix), and how all figures are drawn."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from snakemake_repro.wrappers.calibration import BINS
 from snakemake_repro.wrappers.problems import WrapperError
-from snakemake_repro.wrappers.resampling import LEVEL
+from snakemake_repro.wrappers.resampling import LEVEL, band
 from snakemake_repro.wrappers.sample import Floats, Sample
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -30,6 +31,8 @@ _STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 300,
 }
+_DASHES = (0, (4, 3))
+_BAND = f"{100 * LEVEL:.0f} % interval"
 _GRID = np.linspace(0, 1, 201)
 _DARK = 0.65
 """Shares above this are drawn so dark that text on them must be white."""
@@ -49,26 +52,45 @@ def draw(
     Raises:
         WrapperError: The path does not end in ``.png``.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if Path(path).suffix != ".png":
         raise WrapperError(
             f"output: {path}: expected a name that ends in .png, got {Path(path).suffix!r}",
             hint="rename the output figure=",
         )
+
+    def panels(figure: Any) -> None:
+        (roc, recall), (calibration, confusion) = figure.subplots(2, 2)
+        _roc(roc, sample, report, weights, positive)
+        _precision_recall(recall, report)
+        _calibration(calibration, report)
+        _confusion(confusion, figure, sample)
+        if title is not None:
+            figure.suptitle(str(title), fontsize=10)
+
+    return png(panels, size=(7.2, 6.8), style=_STYLE)
+
+
+def png(
+    draw_on: Callable[[Any], None], *, size: tuple[float, float], style: Mapping[str, Any]
+) -> bytes:
+    """Return a PNG file, the same bytes for the same drawing.
+
+    Args:
+        draw_on: Draws on an empty ``matplotlib.figure.Figure``.
+        size: Width and height in inches.
+        style: Matplotlib's parameters.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     with mpl.rc_context():
         # whatever style the user's own configuration sets, the figure is the same everywhere
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        mpl.rcParams.update(style)
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2, width_ratios=(1.1, 1))
-        _roc(left, sample, report, weights, positive)
-        _confusion(right, figure, sample)
-        if title is not None:
-            figure.suptitle(str(title), fontsize=10)
+        draw_on(figure)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -82,19 +104,16 @@ def _roc(
     positive: int | None,
 ) -> None:
     codes = list(range(len(sample.classes))) if positive is None else [positive]
-    tail = 100 * (1 - LEVEL) / 2
     for number, code in enumerate(codes):
         curves = sample.roc(code, _GRID, weights)
-        colour = COLOURS[number % len(COLOURS)]
-        label = _label(sample, report, code, weights, alone=len(codes) == 1)
-        style = _STYLES[number % len(_STYLES)]
-        axes.plot(_GRID, curves[0], style, color=colour, linewidth=1.6, label=label)
         if len(codes) == 1:
-            low, high = np.nanpercentile(curves[1:], [tail, 100 - tail], axis=0)
-            axes.fill_between(
-                _GRID, low, high, color=colour, alpha=0.2, linewidth=0, label="95 % interval"
-            )
-    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.9, linestyle=(0, (4, 3)), label="chance")
+            label = _interval("AUC", report["roc_auc"])
+            _band(axes, _GRID, *band(curves[1:]))
+        else:
+            auc = sample.auc(code, weights[:1])[0]
+            label = f"{sample.classes[code]}: AUC {auc:.2f}"
+        _line(axes, number, _GRID, curves[0], label)
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.9, linestyle=_DASHES, label="chance")
     axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
     if positive is None:
         axes.set_xlabel("False positive rate")
@@ -108,13 +127,68 @@ def _roc(
     axes.legend(loc="lower right")
 
 
-def _label(
-    sample: Sample, report: Mapping[str, Any], code: int, weights: Floats, *, alone: bool
-) -> str:
-    if alone:
-        auc = report["roc_auc"]
-        return f"AUC {auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
-    return f"{sample.classes[code]}: AUC {sample.auc(code, weights[:1])[0]:.2f}"
+def _precision_recall(axes: Any, report: Mapping[str, Any]) -> None:
+    curves = report["precision_recall"]
+    for number, (name, curve) in enumerate(curves.items()):
+        if len(curves) == 1:
+            label = _interval("AP", report["average_precision"])
+            _band(axes, curve["recall"], curve["low"], curve["high"])
+            axes.axhline(
+                curve["share"], color=_GREY, linewidth=0.9, linestyle=_DASHES, label="chance"
+            )
+        else:
+            label = f"{name}: AP {curve['average_precision']:.2f}"
+        # precision falls and rises in steps: nothing lies between two thresholds
+        _line(axes, number, curve["recall"], curve["precision"], label, drawstyle="steps-pre")
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    of = _of(curves)
+    axes.set(xlabel=f"Recall{of}", ylabel=f"Precision{of}")
+    axes.legend(loc="lower left")
+
+
+def _calibration(axes: Any, report: Mapping[str, Any]) -> None:
+    curves = report["calibration"]
+    if curves is None:
+        axes.text(0.5, 0.5, "No calibration:\nthe scores are\nno probabilities", ha="center")
+        axes.set_axis_off()
+        return
+    axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.9, linestyle=_DASHES, label="calibrated")
+    for number, (name, curve) in enumerate(curves.items()):
+        x, y = curve["predicted"], curve["observed"]
+        label = f"{name}: ECE {curve['expected_calibration_error']:.2f}"
+        if len(curves) == 1:
+            label = f"bins of {1 / BINS:g}"
+            axes.vlines(
+                x, curve["low"], curve["high"], color=COLOURS[0], linewidth=0.9, label=_BAND
+            )
+        # points at 0 and 1 are drawn whole
+        _line(axes, number, x, y, label, marker="o", markersize=4, clip_on=False)
+    if len(curves) == 1:
+        error = _interval("ECE", report["expected_calibration_error"])
+        axes.set_title(f"{error}, Brier {report['brier_score']['value']:.2f}", fontsize=8)
+    axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+    of = _of(curves)
+    axes.set(xlabel=f"Predicted probability{of}", ylabel=f"Observed share{of}")
+    axes.legend(loc="best")
+
+
+def _line(axes: Any, number: int, x: Any, y: Any, label: str, **look: Any) -> None:
+    """Draw the curve of one class, told apart from others also without colours."""
+    colour, style = COLOURS[number % len(COLOURS)], _STYLES[number % len(_STYLES)]
+    axes.plot(x, y, color=colour, linestyle=style, linewidth=1.6, label=label, **look)
+
+
+def _band(axes: Any, x: Any, low: Any, high: Any) -> None:
+    axes.fill_between(x, low, high, color=COLOURS[0], alpha=0.2, linewidth=0, label=_BAND)
+
+
+def _of(curves: Mapping[str, Any]) -> str:
+    """Return what labels of the axes end with: the class where there is one curve alone."""
+    return f" ({next(iter(curves))})" if len(curves) == 1 else ""
+
+
+def _interval(name: str, score: Mapping[str, float]) -> str:
+    return f"{name} {score['value']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
 
 
 def _confusion(axes: Any, figure: Any, sample: Sample) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snakemake_repro.wrappers.families import lightgbm as lightgbm_family
+from snakemake_repro.wrappers.families import networks
 from snakemake_repro.wrappers.families import xgboost as xgboost_family
 from snakemake_repro.wrappers.problems import WrapperError
 
@@ -59,6 +60,9 @@ def parse_model(data: bytes, path: str) -> Model:
     Raises:
         WrapperError: It is none of our train wrappers' models.
     """
+    # a length of eight bytes, then JSON; its first byte may be any, the others' as well
+    if data[6:9] == b"\0\0{":
+        return _modules(data, path)
     if data.startswith(b"{"):
         return _xgboost(data, path)
     if data.startswith(b"tree"):
@@ -66,7 +70,7 @@ def parse_model(data: bytes, path: str) -> Model:
     if data.startswith(b"\x80"):
         return _scikit_learn(data, path)
     raise WrapperError(
-        f"{path}: expected a model of sklearn/train, xgboost/train or lightgbm/train, "
+        f"{path}: expected a model of one of our train wrappers, "
         f"got a file that begins with {data[:8]!r}",
         hint="give the model= of one of these wrappers",
     )
@@ -139,6 +143,38 @@ def _scikit_learn(data: bytes, path: str) -> Model:
         features=None if names is None else tuple(map(str, names)),
         classes=None if classes is None else tuple(classes.tolist()),
         probabilistic=probabilistic,
+        output=output,
+    )
+
+
+def _modules(data: bytes, path: str) -> Model:
+    """Return a perceptron of PyTorch, which is not needed to judge rows with it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+        # the format's own: a length of eight bytes, and a JSON object with the metadata in it
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError) as exc:
+        raise _damaged(path, "PyTorch", exc) from exc
+    text = header.get("__metadata__", {}).get(networks.ABOUT)
+    about = _about(text, path, "pytorch/train")
+
+    classes = about["classes"]
+    scaling = networks.scaling_in(about)
+
+    def output(rows: Any) -> Scores:
+        values = networks.forward(about["modules"], tensors, scaling.features(rows))
+        if classes is None:
+            mean, deviation = scaling.target
+            return values[:, 0] * deviation + mean
+        return networks.softmax(values)
+
+    return Model(
+        features=tuple(about["features"]),
+        classes=None if classes is None else tuple(classes),
+        probabilistic=classes is not None,
         output=output,
     )
 

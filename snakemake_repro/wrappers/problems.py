@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from snakemake_repro.errors import ReproError, UsageError
@@ -38,6 +38,21 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     """Return a hint that names what was probably meant, or ``None``."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(map(repr, close))}?" if close else None
+
+
+def check_names(own: Iterable[str], known: Collection[str], what: str) -> None:
+    """Check that all parameters are among the known ones, which the message lists in their order.
+
+    Raises:
+        WrapperError: One is not.
+    """
+    for name in own:
+        if name not in known:
+            raise WrapperError(
+                f"params: {what} has no parameter {name!r}: expected "
+                f"{'one of ' if known else ''}{listed(known, limit=60)}",
+                hint=suggest(name, known),
+            )
 
 
 def listed(names: Iterable[object], limit: int = 12) -> str:

@@ -55,7 +55,8 @@ def _meta(name: str) -> Mapping[str, Any]:
 def _page(name: str, meta: Mapping[str, Any]) -> str:
     text = f"# {name}\n\n{meta['description'].strip()}\n"
     for part, title in _PARTS.items():
-        text += f"\n## {title}\n\n| name | meaning |\n|---|---|\n"
+        text += f"\n## {title}\n\n"
+        text += "| name | meaning |\n|---|---|\n" if meta[part] else "None.\n"
         for entry in meta[part]:
             for key, meaning in entry.items():
                 text += f"| `{key}` | {meaning} |\n"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from snakemake_repro.wrappers.problems import WrapperError, listed
+from snakemake_repro.wrappers.problems import WrapperError, check_names, listed
 
 DEFAULT_FOLDS = 5
 _RESERVED = ("target", "features", "seed", "group", "folds")
@@ -71,7 +71,7 @@ def parse(snakemake: Any) -> Request:
         metrics=required_path(snakemake.output, "metrics", "output"),
         target=text(params, "target"),
         features=None if features is None else names(params, "features"),
-        group=None if params.get("group") is None else text(params, "group"),
+        group=optional_text(params, "group"),
         seed=seed_of(snakemake),
         folds=whole(params, "folds", default=DEFAULT_FOLDS, low=0) if data is not None else 0,
         threads=int(snakemake.threads),
@@ -104,6 +104,29 @@ def named_params(params: Any) -> dict[str, Any]:
     return by_name
 
 
+def known_params(wrapper: str, params: Any, known: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters by name, of a wrapper that takes certain ones only.
+
+    Raises:
+        WrapperError: One has no name, or a name that the wrapper does not know.
+    """
+    by_name = named_params(params)
+    check_names(by_name, known, wrapper)
+    return by_name
+
+
+def choice(params: Mapping[str, Any], name: str, known: Sequence[str]) -> str:
+    """Return a parameter that is one of some words; the first where there is none.
+
+    Raises:
+        WrapperError: It is something else.
+    """
+    value = params.get(name, known[0])
+    if value not in known:
+        raise WrapperError(f"params: expected one of {listed(known)} as {name}=, got {value!r}")
+    return str(value)
+
+
 def path_of(files: Any, name: str) -> str | None:
     """Return the path of a named input or output, or ``None``.
 
@@ -133,8 +156,13 @@ def required_path(files: Any, name: str, where: str) -> str:
     return path
 
 
-def text(params: Mapping[str, Any], name: str) -> str:
+def text(params: Mapping[str, Any], name: str, what: str = "column name") -> str:
     """Return a parameter that is a piece of text.
+
+    Args:
+        params: The parameters by name.
+        name: Name of the one.
+        what: What it says, for the message.
 
     Raises:
         WrapperError: It is missing or something else.
@@ -143,14 +171,28 @@ def text(params: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         got = "nothing" if value is None else repr(value)
         raise WrapperError(
-            f"params: expected a column name as {name}=, got {got}",
+            f"params: expected a {what} as {name}=, got {got}",
             hint=f"add {name}=... to the rule's params",
         )
     return value
 
 
-def names(params: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Return a parameter that is a list of column names without repetition.
+def optional_text(params: Mapping[str, Any], name: str) -> str | None:
+    """Return a parameter that is a piece of text, or ``None`` where it is left out.
+
+    Raises:
+        WrapperError: It is something else.
+    """
+    return None if params.get(name) is None else text(params, name)
+
+
+def names(params: Mapping[str, Any], name: str, what: str = "column names") -> tuple[str, ...]:
+    """Return a parameter that is a list of names without repetition.
+
+    Args:
+        params: The parameters by name.
+        name: Name of the one.
+        what: What it lists, for the message.
 
     Raises:
         WrapperError: It is something else.
@@ -163,9 +205,7 @@ def names(params: Mapping[str, Any], name: str) -> tuple[str, ...]:
         or not all(isinstance(item, str) for item in value)
         or len(set(value)) != len(value)
     ):
-        raise WrapperError(
-            f"params: expected a list of different column names as {name}=, got {value!r}"
-        )
+        raise WrapperError(f"params: expected a list of different {what} as {name}=, got {value!r}")
     return tuple(value)
 
 
@@ -183,3 +223,15 @@ def whole(
         limits = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise WrapperError(f"params: expected a whole number {limits} as {name}=, got {value!r}")
     return int(value)
+
+
+def share(params: Mapping[str, Any], name: str, *, default: float) -> float:
+    """Return a parameter that is a share of a whole, 1 left out.
+
+    Raises:
+        WrapperError: It is something else.
+    """
+    value = params.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+        raise WrapperError(f"params: expected a number from 0 to below 1 as {name}=, got {value!r}")
+    return float(value)

@@ -58,9 +58,15 @@ def resample(sample: Sample, replicates: int, seed: int) -> Resampling:
 
 def interval(values: Floats) -> tuple[float, float]:
     """Return the percentile interval of resampled values, those that are undefined left out."""
-    tail = 100 * (1 - LEVEL) / 2
-    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    low, high = band(values)
     return float(low), float(high)
+
+
+def band(curves: Floats) -> tuple[Floats, Floats]:
+    """Return the percentile interval at each place of resampled curves, (r, n)."""
+    tail = 100 * (1 - LEVEL) / 2
+    low, high = np.nanpercentile(curves, [tail, 100 - tail], axis=0)
+    return low, high
 
 
 def _class_of_group(sample: Sample) -> np.ndarray | None:

@@ -15,6 +15,9 @@ Ints = npt.NDArray[np.int64]
 _CELLS = 2_000_000
 """Numbers to hold at once while many weightings are worked off."""
 
+_SLACK = 1e-6
+"""Of a row: counts are whole numbers, their products with shares only nearly."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
@@ -27,6 +30,7 @@ class Sample:
         fold: (n) Number of the model that judged the row. Scores of different models are never
             compared with each other.
         group: (n) Number of the group that the row belongs to, 0 to g - 1.
+        probabilistic: The scores are probabilities.
     """
 
     classes: tuple[Any, ...]
@@ -34,6 +38,7 @@ class Sample:
     scores: Floats
     fold: Ints
     group: Ints
+    probabilistic: bool = False
 
     @property
     def predicted(self) -> Ints:
@@ -58,8 +63,8 @@ class Sample:
         Args:
             weights: (r, g)
         """
-        right = self._by_group((self.truth == self.predicted).astype(float))
-        return _ratio(weights @ right, weights @ self._by_group(np.ones(len(self.truth))))
+        right = self.by_group((self.truth == self.predicted).astype(float))
+        return ratio(weights @ right, weights @ self.by_group(np.ones(len(self.truth))))
 
     def balanced_accuracy(self, weights: Floats) -> Floats:
         """Return the mean over the classes of the share judged rightly.
@@ -69,8 +74,8 @@ class Sample:
         recalls = []
         for code in range(len(self.classes)):
             members = self.truth == code
-            right = self._by_group((members & (self.predicted == code)).astype(float))
-            recalls.append(_ratio(weights @ right, weights @ self._by_group(members.astype(float))))
+            right = self.by_group((members & (self.predicted == code)).astype(float))
+            recalls.append(ratio(weights @ right, weights @ self.by_group(members.astype(float))))
         mean: Floats = np.stack(recalls).mean(axis=0)
         return mean
 
@@ -83,20 +88,30 @@ class Sample:
         """
         concordant = np.zeros(len(weights))
         pairs = np.zeros(len(weights))
-        for rows in self._folds():
-            _, bins = np.unique(self.scores[rows, code], return_inverse=True)
-            order = np.argsort(bins, kind="stable")
-            starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
-            positive = (self.truth[rows] == code)[order]
-            groups = self.group[rows][order]
-            for chunk in _chunks(len(weights), len(order)):
-                weight = weights[chunk][:, groups]
-                ups = np.add.reduceat(weight * positive, starts, axis=1)
-                downs = np.add.reduceat(weight * ~positive, starts, axis=1)
-                below = np.cumsum(downs, axis=1) - downs
-                concordant[chunk] += (ups * (below + downs / 2)).sum(axis=1)
-                pairs[chunk] += ups.sum(axis=1) * downs.sum(axis=1)
-        return _ratio(concordant, pairs)
+        for chunk, ups, downs in self._tallies(code, weights):
+            above = np.cumsum(ups, axis=1) - ups
+            concordant[chunk] += (downs * (above + ups / 2)).sum(axis=1)
+            pairs[chunk] += ups.sum(axis=1) * downs.sum(axis=1)
+        return ratio(concordant, pairs)
+
+    def average_precision(self, code: int, weights: Floats) -> Floats:
+        """Return the average precision of one class against the others.
+
+        It is the mean over the rows of the class of the precision where the row is found: of all
+        rows whose score is as high or higher, judged by the same model, the share that belongs to
+        the class. That is the area under the steps of the precision-recall curve, without the
+        interpolation that makes it too large (Davis and Goadrich, ICML 2006), as in scikit-learn's
+        ``average_precision_score``. Models that judged rows of one side only say nothing, as with
+        ``auc``. Not a number where a weighting leaves no pair.
+        """
+        total = np.zeros(len(weights))
+        rows = np.zeros(len(weights))
+        for chunk, ups, downs in self._tallies(code, weights):
+            found, precision = _precision(ups, downs)
+            telling = (found[:, -1] > 0) & (downs.sum(axis=1) > 0)
+            total[chunk] += telling * (ups * precision).sum(axis=1)
+            rows[chunk] += telling * found[:, -1]
+        return ratio(total, rows)
 
     def roc(self, code: int, grid: Floats, weights: Floats) -> Floats:
         """Return true positive rates at given false positive rates, (r, grid).
@@ -106,34 +121,75 @@ class Sample:
         """
         total = np.zeros((len(weights), len(grid)))
         pairs = np.zeros(len(weights))
+        for chunk, ups, downs in self._tallies(code, weights):
+            for number, up, down in zip(
+                range(len(weights))[chunk],
+                np.pad(np.cumsum(ups, axis=1), ((0, 0), (1, 0))),
+                np.pad(np.cumsum(downs, axis=1), ((0, 0), (1, 0))),
+                strict=True,
+            ):
+                count = up[-1] * down[-1]
+                if count > 0:
+                    total[number] += count * np.interp(grid, down / down[-1], up / up[-1])
+                    pairs[number] += count
+        return ratio(total, pairs[:, np.newaxis])
+
+    def precision_recall(self, code: int, grid: Floats, weights: Floats) -> Floats:
+        """Return precisions at given recalls, (r, grid).
+
+        The precision is that of the highest threshold with at least such a recall. With several
+        models, the mean of their curves, each weighted by its rows of the class: the area under it
+        is ``average_precision``.
+        """
+        total = np.zeros((len(weights), len(grid)))
+        rows = np.zeros(len(weights))
+        for chunk, ups, downs in self._tallies(code, weights):
+            found, precision = _precision(ups, downs)
+            for number, up, line, others in zip(
+                range(len(weights))[chunk], found, precision, downs.sum(axis=1), strict=True
+            ):
+                if up[-1] > 0 and others > 0:
+                    wanted = np.maximum(grid * up[-1] - _SLACK, _SLACK)
+                    total[number] += up[-1] * line[np.searchsorted(up, wanted)]
+                    rows[number] += up[-1]
+        return ratio(total, rows[:, np.newaxis])
+
+    def _tallies(self, code: int, weights: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
+        """Yield how many rows of a class, and of the others, have each score, the highest first.
+
+        Once for each model and some of the weightings at a time: (chunk, scores) twice.
+        """
         for rows in self._folds():
-            order = np.argsort(-self.scores[rows, code], kind="stable")
-            ranked = self.scores[rows, code][order]
-            ends = np.flatnonzero(np.diff(ranked, append=-np.inf))
+            _, bins = np.unique(-self.scores[rows, code], return_inverse=True)
+            order = np.argsort(bins, kind="stable")
+            starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
             positive = (self.truth[rows] == code)[order]
             groups = self.group[rows][order]
-            for number, weight in enumerate(weights):
-                here = weight[groups]
-                ups = np.concatenate([[0.0], np.cumsum(here * positive)[ends]])
-                downs = np.concatenate([[0.0], np.cumsum(here * ~positive)[ends]])
-                count = ups[-1] * downs[-1]
-                if count > 0:
-                    curve = np.interp(grid, downs / downs[-1], ups / ups[-1])
-                    total[number] += count * curve
-                    pairs[number] += count
-        return _ratio(total, pairs[:, np.newaxis])
+            for chunk in _chunks(len(weights), len(order)):
+                weight = weights[chunk][:, groups]
+                ups = np.add.reduceat(weight * positive, starts, axis=1)
+                downs = np.add.reduceat(weight * ~positive, starts, axis=1)
+                yield chunk, ups, downs
 
     def _folds(self) -> Iterator[Ints]:
         for number in np.unique(self.fold):
             yield np.flatnonzero(self.fold == number)
 
-    def _by_group(self, values: Floats) -> Floats:
+    def by_group(self, values: Floats) -> Floats:
+        """Return the sum of values of rows over each group, (g)."""
         return np.bincount(self.group, weights=values, minlength=self.groups).astype(np.float64)
 
 
-def _ratio(above: Floats, below: Floats) -> Floats:
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Return a quotient, not a number where nothing is below."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(below > 0, above / below, np.nan)
+
+
+def _precision(ups: Floats, downs: Floats) -> tuple[Floats, Floats]:
+    """Return the rows of the class found down to each score, and their share of all found."""
+    found = np.cumsum(ups, axis=1)
+    return found, np.nan_to_num(ratio(found, found + np.cumsum(downs, axis=1)))
 
 
 def _chunks(length: int, width: int) -> Iterator[slice]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,40 @@ def read_table(path: str) -> Any:
     Raises:
         WrapperError: It is not a Parquet file, or has no rows.
     """
-    import pandas as pd
+    table = read_arrow(path)
+    with parquet(path):
+        return table.to_pandas()
+
+
+def read_arrow(path: str) -> Any:
+    """Return a Parquet file as a ``pyarrow.Table``, every column of the type that it has there.
+
+    Raises:
+        WrapperError: It is not a Parquet file, or has no rows.
+    """
+    import pyarrow.parquet as pq
+
+    with parquet(path):
+        table = pq.read_table(path)
+    if not table.num_rows or not table.num_columns:
+        raise WrapperError(
+            f"{path}: expected at least one row, got an empty table",
+            hint="check the rule that wrote it",
+        )
+    return table
+
+
+@contextlib.contextmanager
+def parquet(path: str) -> Iterator[None]:
+    """Say in our words why a Parquet file cannot be read.
+
+    Raises:
+        WrapperError: It is not a Parquet file.
+    """
     import pyarrow as pa
 
     try:
-        frame = pd.read_parquet(path)
+        yield
     except FileNotFoundError:
         raise WrapperError(f"{path}: expected a Parquet file, found nothing") from None
     except (pa.ArrowException, OSError, ValueError) as exc:
@@ -29,12 +60,6 @@ def read_table(path: str) -> Any:
             f"{path}: expected a Parquet file, got {_kind(path)}: {exc}",
             hint="write it with pandas.DataFrame.to_parquet or pyarrow",
         ) from exc
-    if frame.empty:
-        raise WrapperError(
-            f"{path}: expected at least one row, got an empty table",
-            hint="check the rule that wrote it",
-        )
-    return frame
 
 
 def _kind(path: str) -> str:
@@ -44,6 +69,35 @@ def _kind(path: str) -> str:
     except OSError as exc:
         return str(exc.strerror)
     return "a damaged one" if head == b"PAR1" else f"a file that begins with {head!r}"
+
+
+def to_parquet(table: Any) -> bytes:
+    """Return a ``pyarrow.Table`` as a Parquet file's content, the same bytes for the same table."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def check_column(columns: Collection[Any], name: str, *, path: str, role: str, param: str) -> None:
+    """Check that a table has a column.
+
+    Args:
+        columns: Those that it has.
+        name: Of the column.
+        path: Where the table comes from, for the message.
+        role: What the column is for, such as ``target``.
+        param: The parameter that names it.
+
+    Raises:
+        WrapperError: It has not.
+    """
+    if name not in columns:
+        raise WrapperError(
+            f"{path}: expected a column {name!r} ({role}), got columns {listed(columns)}",
+            hint=suggest(name, map(str, columns)) or f"correct params: {param}=",
+        )
 
 
 def column(frame: Any, name: str, *, path: str, role: str) -> Any:
@@ -58,11 +112,7 @@ def column(frame: Any, name: str, *, path: str, role: str) -> Any:
     Raises:
         WrapperError: There is no such column, or values are missing in it.
     """
-    if name not in frame.columns:
-        raise WrapperError(
-            f"{path}: expected a column {name!r} ({role}), got columns {listed(frame.columns)}",
-            hint=suggest(name, map(str, frame.columns)) or f"correct params: {role}=",
-        )
+    check_column(frame.columns, name, path=path, role=role, param=role)
     missing = int(frame[name].isna().sum())
     if missing:
         raise WrapperError(
@@ -101,12 +151,7 @@ def features_of(frame: Any, names: Sequence[str], *, path: str) -> Any:
         WrapperError: A column is missing or does not hold numbers.
     """
     for name in names:
-        if name not in frame.columns:
-            raise WrapperError(
-                f"{path}: expected a column {name!r} (feature), "
-                f"got columns {listed(frame.columns)}",
-                hint=suggest(name, map(str, frame.columns)) or "correct params: features=",
-            )
+        check_column(frame.columns, name, path=path, role="feature", param="features")
         kind = frame[name].dtype.kind
         if kind not in "biuf":
             raise WrapperError(

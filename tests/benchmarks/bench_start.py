@@ -5,6 +5,7 @@ python tests/benchmarks/bench_start.py
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ def _median_ms(*command: str, repeats: int = 11) -> float:
 
 def main() -> None:
     """Run the benchmark."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled once, as installations are
     python = sys.executable
     bare = _median_ms(python, "-c", "pass")
     help_ms = _median_ms(python, "-m", "snakemake_repro.cli", "--help")

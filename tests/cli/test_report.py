@@ -14,7 +14,7 @@ from recordings import CLEAN, LOOSE, PINNED, Recording, study, study_again
 from snakemake_repro.logic import checks
 from snakemake_repro.logic.canonical import digest_of_text
 from snakemake_repro.logic.debts import CODES
-from snakemake_repro.records import GitState, JobStatus, Origin
+from snakemake_repro.records import Comparator, ComparatorKind, GitState, JobStatus, Origin
 
 Repro = Callable[..., Result]
 
@@ -137,7 +137,7 @@ def test_json_holds_every_field_always(repro: Repro, tmp_path: Path) -> None:
         "run_id", "name", "verdict", "started", "finished", "duration_s", "user", "host",
         "command", "executor", "snakefile", "targets", "versions", "experiment", "tracking_uri",
         "sources", "planned", "jobs", "failures", "rules", "environments", "inputs", "outputs",
-        "metrics", "debts",
+        "metrics", "tolerances", "debts",
     }  # fmt: skip
     assert report["run_id"] == first
     assert report["verdict"] == "succeeded"
@@ -214,6 +214,26 @@ def test_a_debt_can_fail_the_command(repro: Repro, tmp_path: Path) -> None:
     assert repro("report", "--fail-on", "no-seed").exit_code == 0
     assert repro("report").exit_code == 0
     assert repro("report", "--fail-on", "nothing-of-that-name").exit_code == 2
+
+
+def test_outputs_that_are_compared_by_content_are_listed(repro: Repro, tmp_path: Path) -> None:
+    loose = Comparator(kind=ComparatorKind.JSON, rtol=1e-6)
+    told = Comparator(kind=ComparatorKind.TEXT, ignore=("<at>",), cause="it holds <b>the time</b>")
+    run = Recording(tmp_path)
+    run.job("fit", writes={"a": "1", "b": "2"}, comparators={"a": loose, "b": loose})
+    run.job("log", writes={"c": "3"}, comparators={"c": told})
+    run.end()
+    text = " ".join(repro("report").stdout.split())
+    assert "fit 2 json(rtol=1e-06) not said" in text
+    assert "log 1 text(ignore=['<at>']) it holds <b>the time</b>" in text
+    assert "| `fit` | 2 | `json(rtol=1e-06)` | not said |" in repro("report", "--md").stdout
+    [first, _] = json.loads(repro("report", "--json").stdout)["report"]["tolerances"]
+    assert first == {"rule": "fit", "comparator": "json(rtol=1e-06)", "cause": None, "files": 2}
+    page = tmp_path / "page.html"
+    assert repro("report", "--html", page).exit_code == 0
+    html = page.read_text()
+    assert "json(rtol=1e-06)" in html
+    assert "it holds &lt;b&gt;the time&lt;/b&gt;" in html
 
 
 def test_every_kind_of_debt_can_be_named() -> None:

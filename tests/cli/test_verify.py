@@ -11,6 +11,11 @@ from pathlib import Path
 from click.testing import Result
 from recordings import Recording, study, study_again
 
+from snakemake_repro.backends.files import hash_file
+from snakemake_repro.backends.journal import cache_file
+from snakemake_repro.backends.statcache import StatCache
+from snakemake_repro.records import Digest
+
 Repro = Callable[..., Result]
 
 
@@ -119,3 +124,31 @@ def test_a_run_that_was_not_committed_cannot_be_rebuilt(repro: Repro, tmp_path: 
         assert (result.exit_code, "was not committed to git" in result.stderr) == (2, True), args
     assert "no job 'nothing'" in repro("verify", "--rebuild", "nothing").stderr
     assert "without --rebuild" in repro("verify", "--sample", "1").stderr
+
+
+def test_quick_believes_what_a_run_read_of_files_that_look_the_same(
+    repro: Repro, tmp_path: Path
+) -> None:
+    study(tmp_path)
+    believed, changed = tmp_path / "results/svm.model", tmp_path / "results/xgboost.model"
+    cache = StatCache()
+    for path in (believed, changed):
+        cache.refresh(path, Digest("0" * 64), None)
+    changed.write_text("other trees\n")
+    cache.save(cache_file(tmp_path))
+    result = repro("verify", "--quick", "--json")
+    assert result.exit_code == 1
+    findings = json.loads(result.stdout)["verification"]["findings"]
+    found = {item["path"]: item["found"] for item in findings if item["state"] == "changed"}
+    assert found == {
+        "results/svm.model": f"sha256:{'0' * 64}",
+        "results/xgboost.model": str(hash_file(changed)[0]),
+    }
+    assert "1 changed" in repro("verify").stdout
+
+
+def test_quick_goes_with_no_rebuild(repro: Repro, tmp_path: Path) -> None:
+    study(tmp_path)
+    result = repro("verify", "--quick", "--rebuild")
+    assert result.exit_code == 2
+    assert "--quick reads no file and --rebuild makes them" in result.stderr

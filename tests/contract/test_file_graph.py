@@ -73,6 +73,8 @@ def test_it_agrees_with_an_index_of_the_journals(graph: Index, tmp_path: Path) -
             digest = seen.file.digest
             assert digest is not None
             assert graph.with_digest(digest.value) == reference.with_digest(digest.value)
+            same = [other for other in graph.makers(path) if other.file.digest == digest]
+            assert graph.makers(path, digest) == same
 
 
 def test_what_it_loads_is_what_the_journal_folds_to(graph: Index, tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster, can_hide, node_elsewhere, ray_cluster
+from clusters import RunningCluster
 from conda_channel import make_channel, serve
 from processes import descendants, kill, wait_for
 from runs import Workspace
@@ -104,20 +103,6 @@ FILES = {
     "data/it's b.txt": "B\n",
     "undeclared.txt": "nobody sees me",
 }
-
-
-@pytest.fixture(scope="module")
-def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("hidden")
-
-
-@pytest.fixture(scope="module")
-def apart(hidden: Path) -> Iterator[RunningCluster]:
-    """A cluster whose only CPUs are on a node that does not see what the driver sees."""
-    if not can_hide():
-        pytest.skip("hiding files from a node needs the right to make a mount namespace")
-    with ray_cluster(0) as cluster, node_elsewhere(cluster, hidden):
-        yield cluster
 
 
 @pytest.fixture
@@ -244,9 +229,11 @@ def test_conda_and_hermetic_jobs_run_on_the_node(workspace: Workspace, tmp_path:
                         input: "out/conda.txt"
                         output: "out/closed.txt"
                         conda: "envs/greet.yaml"
+                        benchmark: "bench/closed.tsv"
+                        shadow: "minimal"
                         resources: hermetic=True
                         shell:
-                            "greet > {output}; cat {input} >> {output};"
+                            "touch left; greet > {output}; cat {input} >> {output};"
                             "test -e data/in.txt || echo closed >> {output}"
                     rule forked:
                         input: "out/conda.txt"
@@ -269,6 +256,7 @@ def test_conda_and_hermetic_jobs_run_on_the_node(workspace: Workspace, tmp_path:
     isolation = jobs["closed"].isolation
     assert isolation is not None
     assert isolation.mode is IsolationMode.ENFORCE
+    assert len((workspace.root / "bench/closed.tsv").read_text().splitlines()) == 2
 
 
 def test_a_storage_that_driver_and_node_reach_can_be_used(
@@ -355,6 +343,22 @@ def test_a_snakefile_may_lie_elsewhere(workspace: Workspace, apart: RunningClust
     snakefile = str(workspace.root / "code/workflow/Snakefile")
     other.ok(*APART, "--snakefile", snakefile, "--", "out/y")
     assert (other.root / "out/y").read_text() == "xy"
+
+
+def test_a_workflow_may_choose_its_working_directory(workspace: Workspace) -> None:
+    _write(
+        workspace,
+        {
+            "Snakefile": "workdir: 'work'\nrule x:\n    input: 'in.txt'\n    output: 'out/x'\n"
+            "    script: 'scripts/x.py'\n"
+            "rule y:\n    input: 'out/x'\n    output: 'out/y'\n"
+            "    run:\n        open(output[0], 'w').write(open(input[0]).read() + 'y')\n",
+            "scripts/x.py": "open(snakemake.output[0], 'w').write(open('in.txt').read())\n",
+            "work/in.txt": "in",
+        },
+    )
+    workspace.ok(*APART, "--", "out/y")
+    assert (workspace.root / "work/out/y").read_text() == "iny"
 
 
 def test_an_attempt_whose_worker_is_killed_is_repeated(workspace: Workspace) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,10 +20,13 @@ from mlflow_view import View
 from processes import command, descendants, kill, polled, stopped, wait_for, with_environment
 from runs import Workspace
 
+from snakemake_repro.backends.files import hash_file
 from snakemake_repro.operations.sync import pending
 from snakemake_repro.records import JobRecord, JobState, JobStatus
 
 pytestmark = pytest.mark.integration
+
+KILLS = 20
 
 SUBMISSIONS = 4
 """How often a run is struck that sends its jobs: it does so within a moment."""
@@ -169,24 +174,9 @@ def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_w
             trail = scene.trail
             width = ["--jobs", str(chaos.JOBS)] if phase == "submit" else []
             process = workspace.start("--rerun-incomplete", *width)
-            scene.watch(driver := process.pid)
-            look: dict[str, Callable[[], object]] = {
-                "submit": lambda driver=driver: scene.submit(
-                    lambda: driver, moments.uniform(0, 0.3)
-                ),
-                "run": lambda driver=driver: scene.run(lambda _: driver),
-                "hash": lambda driver=driver: scene.hash(lambda _: driver),
-                "journal": lambda driver=driver: scene.journal(lambda: driver, wait_for),
-            }
-            for struck in polled(look[phase], seconds=60):
-                if struck or process.poll() is not None:
-                    break
-            output, _ = process.communicate(timeout=30)
+            scene.watch(process.pid)
+            struck, output = _struck(scene, phase, process, moments.uniform(0, 0.3))
             assert struck, f"{phase} was not seen:\n{output}"
-            assert process.returncode == -9
-            wait_for(
-                lambda: not (scene.left or scene.jobs_left), timeout=15, what="the end of it all"
-            )
             workspace.ok("--unlock")
             if phase == "submit":
                 halves += 0 < len(workspace.history.jobs) < chaos.FIRST
@@ -204,6 +194,94 @@ def test_a_run_continues_after_its_driver_was_killed_in_every_phase_and_a_node_w
     ends = [history.end and history.end.status for history in workspace.histories()]
     assert ends[-1] == "succeeded"
     assert set(ends[:-1]) <= {"interrupted", None}
+
+
+def test_no_record_is_lost_when_the_driver_is_killed_twenty_times(
+    tmp_path: Path, mark: str
+) -> None:
+    moments = drawn()
+    root = tmp_path / "work"
+    root.mkdir()
+    phases = ["submit", "run", "hash", "journal", "deliver"]
+    phases += ["moment"] * (KILLS - len(phases))
+    moments.shuffle(phases)
+    with ray_cluster(2, tmp_path / "cluster.log") as cluster:
+        workspace = Workspace(root, cluster)
+        scene = Scene(workspace, mark, cluster=os.getpid(), targets=chaos.ROUND)
+        for number in range(3 * KILLS):
+            phase = phases[-1]
+            asked = {"run": f"slow=[{number}]", "hash": f"big=[{number}]"}.get(phase, "slow=[]")
+            process = workspace.start(
+                *("--rerun-incomplete", "--ray-delivery-wait", "5"),
+                *("--config", f"round={number}", asked),
+            )
+            scene.watch(process.pid)
+            struck, output = _struck(scene, phase, process, moments.uniform(0, 4))
+            assert struck or process.returncode == 0, output
+            workspace.ok("--unlock", "--config", f"round={number}")
+            if struck:
+                phases.pop()
+            if not phases:
+                break
+        assert phases == []
+        _check_files(workspace, scene)
+    sync = [sys.executable, "-m", "snakemake_repro.cli", "sync"]
+    subprocess.run(sync, cwd=root, env=workspace.environ, check=True, capture_output=True)
+    view = View(workspace.environ["MLFLOW_TRACKING_URI"])
+    for history in workspace.histories():
+        shown = view.shown(history.run.id)
+        assert shown.attempts == sorted(job.record.id for job in history.jobs)
+
+
+def _struck(
+    scene: Scene, phase: str, process: subprocess.Popen[str], pause: float
+) -> tuple[bool, str]:
+    """Kill a driver in a phase; tell whether it came to that, and what the run said."""
+    driver = process.pid
+    began = time.monotonic()
+
+    def moment() -> bool:
+        return time.monotonic() - began > pause and scene.strike(driver)
+
+    look: dict[str, Callable[[], object]] = {
+        "moment": moment,
+        "submit": lambda: scene.submit(lambda: driver, pause),
+        "run": lambda: scene.run(lambda _: driver),
+        "hash": lambda: scene.hash(lambda _: driver),
+        "journal": lambda: scene.journal(lambda: driver, wait_for),
+        "deliver": lambda: scene.ended and scene.strike(driver),
+    }
+    for struck in polled(look[phase], seconds=60):
+        if struck or process.poll() is not None:
+            break
+    output, _ = process.communicate(timeout=30)
+    wait_for(lambda: not (scene.left or scene.jobs_left), timeout=20, what="the end of it all")
+    return process.returncode == -9, output
+
+
+def _check_files(workspace: Workspace, scene: Scene) -> None:
+    """Look for files without a record, records without their files, attempts without a line."""
+    histories = workspace.histories()
+    lines = attempts(histories)
+    for (name, what), count in scene.trail.items():
+        if what == "begun":
+            assert lines[name] >= count, f"an attempt at {name} has no line"
+    known = {
+        file.path: file.digest
+        for history in histories
+        for job in history.jobs
+        if job.record.status is JobStatus.SUCCEEDED and job.state is not JobState.REJECTED
+        for file in job.record.outputs
+    }
+    incomplete = {
+        base64.b64decode(path.name).decode()
+        for path in (workspace.root / ".snakemake/incomplete").iterdir()
+        if path.is_file()
+    }
+    found = {str(path.relative_to(workspace.root)) for path in workspace.root.glob("out/*/*")}
+    for path in found - incomplete:
+        assert known[path] == hash_file(workspace.root / path)[0], f"{path} has no record"
+    assert set(standing(histories)) <= found, "no record lacks its file"
 
 
 def _lose(node: int) -> bool:

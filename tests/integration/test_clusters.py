@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster, python_without_us, ray_cluster, ray_head
+from clusters import RunningCluster, another_node, python_without_us, ray_cluster, ray_head
 from processes import command, descendants, kill, wait_for, with_environment
 from runs import Workspace
 from servers import free_port
@@ -137,3 +137,38 @@ def test_a_joined_cluster_whose_head_dies(
 
 def _raylets(head: int) -> list[int]:
     return descendants(head, "raylet/raylet")
+
+
+def test_a_job_whose_only_node_is_gone_waits_for_another_and_says_so(
+    root: Path, tracking_uri: str
+) -> None:
+    with ray_cluster(1) as cluster, ExitStack() as stack:
+        workspace = Workspace(root, cluster, tracking_uri)
+        workspace.write(
+            "Snakefile",
+            """
+            rule telescope:
+                output: "seen.txt"
+                resources: ray_telescope=1
+                shell: "test -e started || {{ touch started; sleep 600; }}; echo seen > {output}"
+            """,
+        )
+        holder = stack.enter_context(another_node(cluster, resources={"telescope": 1}))
+        process = workspace.start()
+        assert process.stdout is not None
+        wait_for((root / "started").exists, timeout=90, what="the job")
+        for pid in (holder, *descendants(holder)):
+            with suppress(ProcessLookupError):
+                kill(pid)
+        lines = iter(process.stdout.readline, "")
+        said = next(line for line in lines if "any more" in line)
+        stack.enter_context(another_node(cluster, resources={"telescope": 1}))
+        output, _ = process.communicate(timeout=120)
+    assert said.strip() == (
+        "No node of the cluster has what telescope asks for any more (1 CPU(s), 1 of telescope): "
+        "such jobs wait until one joins."
+    )
+    assert process.returncode == 0, output
+    assert (root / "seen.txt").read_text() == "seen\n"
+    statuses = [job.record.status for job in workspace.history.jobs]
+    assert statuses == [JobStatus.LOST, JobStatus.SUCCEEDED]

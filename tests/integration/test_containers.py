@@ -402,7 +402,8 @@ def test_a_job_sees_its_image_its_files_and_nothing_else_of_the_host(
     names = {line.partition("=")[0] for line in lines if "=" in line}
     of_the_image = {"PATH", "LABEL"}
     of_the_shell = {"PWD", "OLDPWD", "SHLVL", "_", "HOSTNAME"}
-    of_the_executor = {"REPRO_JOB", "REPRO_METRICS", "PYTHONHASHSEED", "SOURCE_DATE_EPOCH"}
+    of_the_executor = {"REPRO_JOB", "REPRO_METRICS", "REPRO_ARTIFACTS"}
+    of_the_executor |= {"PYTHONHASHSEED", "SOURCE_DATE_EPOCH"}
     of_the_executor |= {"TMPDIR", "TMP", "TEMP", "TEMPDIR", "HOME", "USER", "LOGNAME"}
     of_the_executor |= {name for name in names if name.endswith("_THREADS")}
     assert of_the_image | of_the_executor <= names

@@ -144,10 +144,14 @@ def _name(pid: int) -> str:
 
 
 def test_a_killed_worker_costs_no_attempt(slow: Workspace) -> None:
+    # the jobs wait for the kill: one that ends by itself could end just before it
+    slow.write("Snakefile", SLOW.replace("sleep 1;", "until [ -e go ]; do sleep 0.1; done;"))
     process = slow.start()
-    wait_for(lambda: _some_done(slow), what="two jobs")
-    workers = wait_for(lambda: descendants(process.pid, "ray::execute"), what="a busy worker")
+    wait_for(lambda: len(list(slow.root.glob("log.*"))) == 2, what="two jobs")
+    workers = descendants(process.pid, "ray::execute")
+    assert len(workers) == 2
     kill(workers[0])
+    (slow.root / "go").touch()
     output = _finish(process)
     assert process.returncode == 0, output
     _complete(slow)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import signal
 from collections.abc import Iterator
@@ -11,109 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conda_channel import make_channel, serve
+from places import Place, kinds_of
 from processes import descendants, kill, wait_for
 from runs import Workspace
 
 from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
-from snakemake_repro.operations.lock import lock
 from snakemake_repro.records import EnvironmentKind, JobState, Tier
 
 pytestmark = pytest.mark.integration
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """An environment, and how a job finds out that it runs there.
-
-    Attributes:
-        directive: Of a rule.
-        who: Command that prints ``said``, in no other environment.
-        code: A Python expression of that value.
-    """
-
-    kind: EnvironmentKind
-    directive: str
-    who: str
-    code: str
-    said: str
-    files: Path | None = None
-
-
-@pytest.fixture(scope="module")
-def conda_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A conda environment with Python and one package."""
-    root = tmp_path_factory.mktemp("conda")
-    with serve(make_channel(root / "channel")) as url:
-        files = root / "envs"
-        files.mkdir()
-        path = files / "conda.yaml"
-        path.write_text(f"channels: [{url}]\ndependencies: [python, greet]\n")
-        lock([path])
-        yield Place(
-            kind=EnvironmentKind.CONDA,
-            directive="conda: 'envs/conda.yaml'",
-            who="greet",
-            code="__import__('subprocess').check_output(['greet'], text=True).strip()",
-            said="greet 2.0",
-            files=files,
-        )
-
-
-@pytest.fixture(scope="module")
-def pypi_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A PyPI environment with one package."""
-    files = tmp_path_factory.mktemp("pypi") / "envs"
-    files.mkdir()
-    path = files / "pypi.yaml"
-    path.write_text("dependencies: [python, {pip: ['tabulate ==0.9.0']}]\n")
-    lock([path])
-    return Place(
-        kind=EnvironmentKind.PYPI,
-        directive="conda: 'envs/pypi.yaml'",
-        who="python -c 'import tabulate as t; print(t.__version__)'",
-        code="__import__('tabulate').__version__",
-        said="0.9.0",
-        files=files,
-    )
-
-
-@pytest.fixture
-def container_place(python: str) -> Place:
-    """An image with Python."""
-    return Place(
-        kind=EnvironmentKind.CONTAINER,
-        directive=f"container: 'docker://{python}'",
-        who="cat /etc/label",
-        code="open('/etc/label').read().strip()",
-        said="python",
-    )
-
-
-@pytest.fixture(params=["container", "conda", "pypi"])
-def place(request: pytest.FixtureRequest) -> Place:
-    """Each kind of environment."""
-    found: Place = request.getfixturevalue(f"{request.param}_place")
-    return found
-
-
 @pytest.fixture
 def inside(workspace: Workspace, place: Place, engine: Engine) -> Iterator[Workspace]:
     """A working directory with the environment's files, whose runs leave no container behind."""
-    _link(workspace, place)
+    place.link(workspace)
     yield workspace
     wait_for(
         lambda: not _containers(engine, workspace), timeout=10, what="the end of every container"
     )
-
-
-def _link(workspace: Workspace, place: Place) -> None:
-    if place.files is not None:
-        folder = workspace.root / "envs"
-        folder.mkdir(exist_ok=True)
-        for path in place.files.iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
 
 
 def _containers(engine: Engine, workspace: Workspace) -> list[Any]:
@@ -124,15 +39,6 @@ def _containers(engine: Engine, workspace: Workspace) -> list[Any]:
     return [one for one in found if one.attrs["Config"]["WorkingDir"].startswith(root)]
 
 
-def _kinds(workspace: Workspace) -> dict[str, EnvironmentKind]:
-    """Return the kind of environment that the last run's record names for each rule."""
-    history = workspace.history
-    return {
-        job.record.spec.rule: history.environments[str(job.record.spec.environment)].kind
-        for job in history.jobs
-    }
-
-
 def _text(workspace: Workspace, name: str) -> str:
     return (workspace.root / name).read_text()
 
@@ -140,7 +46,7 @@ def _text(workspace: Workspace, name: str) -> str:
 def test_members_of_a_group_run_each_in_its_own_environment(
     inside: Workspace, place: Place, container_place: Place, pypi_place: Place
 ) -> None:
-    _link(inside, pypi_place)
+    pypi_place.link(inside)
     inside.write("scripts/work.py", f"open(snakemake.output[0], 'w').write({place.code})\n")
     inside.write(
         "Snakefile",
@@ -179,7 +85,7 @@ def test_members_of_a_group_run_each_in_its_own_environment(
     assert _text(inside, "c.txt") == f"{place.said}host\n"
     assert _text(inside, "d.txt") == _text(inside, "a.txt") + _text(inside, "c.txt")
     other = pypi_place if place is container_place else container_place
-    kinds = _kinds(inside)
+    kinds = kinds_of(inside)
     assert [kinds[rule] for rule in "abcd"] == [
         place.kind,
         place.kind,
@@ -220,12 +126,35 @@ def test_pipes_and_services_run_inside(inside: Workspace, place: Place) -> None:
             shell: "cat {{input}} > {{output}}"
         """,
     )
-    done = inside.ok()
+    # a container takes its time to begin
+    done = inside.ok("--latency-wait", "30")
     assert _text(inside, "piped.txt") == f"{place.said}\n" * 2
     assert _text(inside, "served.txt") == f"{place.said}\n"
     assert done.seconds < 60, "the service was ended"
-    kinds = _kinds(inside)
+    kinds = kinds_of(inside)
     assert {kinds[rule] for rule in ("producer", "consumer", "server", "client")} == {place.kind}
+
+
+def test_a_service_that_never_begins_fails_with_those_who_wait_for_it(
+    inside: Workspace, place: Place
+) -> None:
+    inside.write(
+        "Snakefile",
+        f"""
+        rule server:
+            output: service("served")
+            {place.directive}
+            shell: "{place.who}; sleep 1000"
+        rule client:
+            input: "served"
+            output: "served.txt"
+            {place.directive}
+            shell: "cat {{input}} > {{output}}"
+        """,
+    )
+    inside.fails("served.txt")
+    [log] = {job.record.log.path for job in inside.history.jobs if job.record.log}
+    assert "Missing files after 2 seconds" in _text(inside, log)
 
 
 def test_the_shell_calls_of_a_run_rule_run_inside(inside: Workspace, place: Place) -> None:
@@ -245,7 +174,7 @@ def test_the_shell_calls_of_a_run_rule_run_inside(inside: Workspace, place: Plac
     )
     inside.ok()
     assert _text(inside, "a.txt") == f"{place.said}\nhere 1\n{place.said}\nsecond\none two"
-    assert _kinds(inside) == {"a": place.kind}
+    assert kinds_of(inside) == {"a": place.kind}
     assert inside.job("a").record.tier is Tier.FORK
 
 
@@ -303,7 +232,7 @@ def test_shadow_rules_leave_nothing_but_their_outputs(
     assert _text(inside, "out/b.txt") == place.said
     assert not (inside.root / "left-behind").exists()
     assert not list((inside.root / ".snakemake/shadow").iterdir())
-    kinds = _kinds(inside)
+    kinds = kinds_of(inside)
     assert (kinds["a"], kinds["b"]) == (place.kind, place.kind)
     tiers = {job.record.spec.rule: job.record.tier for job in inside.history.jobs}
     assert (tiers["a"], tiers["b"]) == (Tier.DIRECT, Tier.DIRECT)
@@ -385,7 +314,7 @@ def test_benchmarks_show_what_the_job_used(
     tiers = {job.record.spec.rule: job.record.tier for job in inside.history.jobs}
     wanted = Tier.FORK if "--ray-tier" in options else Tier.DIRECT
     assert (tiers["a"], tiers["b"]) == (wanted, wanted)
-    kinds = _kinds(inside)
+    kinds = kinds_of(inside)
     assert (kinds["a"], kinds["b"]) == (place.kind, place.kind)
 
 
@@ -406,7 +335,7 @@ def test_the_cache_between_workflows_tells_environments_apart(
     inside.ok("--cache", env=env)
     first = _text(inside, "a.txt")
     assert first.startswith(place.said)
-    assert _kinds(inside) == {"a": place.kind}
+    assert kinds_of(inside) == {"a": place.kind}
     assert inside.job("a").record.tier is Tier.FORK
     assert list(cache.iterdir())
     (inside.root / "a.txt").unlink()

@@ -294,10 +294,6 @@ def test_rules_decide_for_themselves(workspace: Workspace) -> None:
         rule run:
             output: "run.txt"
             run: shell("cp extra.txt {output}")
-        rule gpu:
-            output: "gpu.txt"
-            resources: gpu=1
-            shell: "touch {output}"
         """,
     )
     workspace.ok("open.txt", "closed.txt")
@@ -308,8 +304,6 @@ def test_rules_decide_for_themselves(workspace: Workspace) -> None:
     done = workspace.fails("run.txt", *UNTRACED)
     assert "rule run cannot run hermetically: it takes the fork tier" in done.output
     assert not (workspace.root / "run.txt").exists()
-    done = workspace.fails("gpu.txt", *UNTRACED)
-    assert "rule gpu cannot run hermetically: it uses a GPU" in done.output
 
 
 def test_scripts_find_their_modules_and_nothing_else(workspace: Workspace) -> None:

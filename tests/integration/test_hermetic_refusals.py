@@ -77,7 +77,7 @@ def test_a_node_without_bubblewrap_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--ray-hermetic", "always"), "invalid choice: 'always'"),
+        (("--ray-hermetic=always",), "invalid choice: 'always'"),
         (("--ray-hermetic", "report", "--ray-hermetic-trace", "off"), "needs strace to see"),
         (("--ray-hermetic", "enforce", "--ray-base", "nowhere"), "is no root file system"),
     ],
@@ -129,3 +129,71 @@ def test_the_digest_of_a_base_is_that_of_all_its_files(rootfs: Path, tmp_path: P
     (rootfs / "usr/bin/ls").write_text("another")
     base_system.cache_clear()
     assert base_system(str(rootfs), tmp_path / "store").record.digest != first.record.digest
+
+
+FORKED = """
+rule all:
+    input: "run.txt", "grouped.txt", "value.txt", "later.txt"
+rule first:
+    output: "first.txt"
+    shell: "touch {output}"
+rule run:
+    input: "first.txt"
+    output: "run.txt"
+    run: shell("touch {output}")
+rule grouped:
+    input: "first.txt"
+    output: "grouped.txt"
+    group: "some"
+    shell: "touch {output}"
+rule value:
+    input: "first.txt"
+    output: "value.txt"
+    params: value=object()
+    script: "scripts/work.py"
+rule later:
+    input: "first.txt"
+    output: "later.txt"
+    params: text=lambda wildcards, input: open(input[0]).read() + "known"
+    shell: "echo {params.text} > {output}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ("run", "neither shell nor script nor notebook nor wrapper"),
+        ("grouped", "a group"),
+        ("value", "a value of type builtins.object"),
+    ],
+)
+def test_what_takes_the_fork_tier_is_refused_before_any_job(
+    workspace: Workspace, rule: str, reason: str
+) -> None:
+    workspace.write("Snakefile", FORKED)
+    workspace.write("scripts/work.py", "")
+    done = workspace.fails("--ray-hermetic", "enforce", f"{rule}.txt")
+    assert (
+        f"rule {rule} cannot run hermetically: it takes the fork tier ({reason}), and that is "
+        "nothing this version can close off"
+    ) in done.output
+    assert "Hint: Let it run open with `resources: hermetic=False`" in done.output
+    assert done.output.count("cannot run hermetically") == 1
+    assert not (workspace.root / "first.txt").exists()
+
+
+def test_all_rules_that_are_refused_are_named_at_once(workspace: Workspace) -> None:
+    workspace.write("Snakefile", FORKED)
+    workspace.write("scripts/work.py", "")
+    done = workspace.fails("--ray-hermetic", "enforce")
+    for rule in ("run", "grouped", "value"):
+        assert done.output.count(f"rule {rule} cannot run hermetically: it takes the fork") == 1
+    assert "later cannot" not in done.output
+    assert done.output.count("Hint: ") == 1
+    assert not (workspace.root / "first.txt").exists()
+
+
+def test_a_value_that_is_known_later_is_no_reason_to_refuse(workspace: Workspace) -> None:
+    workspace.write("Snakefile", FORKED)
+    workspace.ok("--ray-hermetic", "enforce", "later.txt")
+    assert (workspace.root / "later.txt").read_text() == "known\n"

@@ -42,7 +42,9 @@ rule script:
 rule host:
     input: "in.txt"
     output: "out/host.txt"
-    shell: "id -u > {output}; test ! -w {input}"
+    benchmark: "bench/host.tsv"
+    shadow: "minimal"
+    shell: "touch left; id -u > {output}; test ! -w {input}; sleep 0.7"
 rule host_script:
     input: "in.txt"
     output: "out/host-script.txt"
@@ -85,7 +87,11 @@ def _check(workspace: Workspace, uid: int) -> None:
         "host.txt": "1000\n",
         "host-script.txt": "host_script",
     }
-    assert {path.stat().st_uid for path in workspace.root.glob("out/*")} == {uid}
+    made = [*workspace.root.glob("out/*"), *workspace.root.glob("bench/*")]
+    assert {path.stat().st_uid for path in made} == {uid}
+    header, row = (workspace.root / "bench/host.tsv").read_text().splitlines()
+    measured = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    assert 0 < float(measured["max_pss"]) < 8, "of the job's own processes"
     jobs = [job for job in workspace.history.jobs if job.record.spec.rule != "all"]
     assert all(job.state is JobState.ACCEPTED for job in jobs)
     assert all(job.record.isolation is not None for job in jobs)

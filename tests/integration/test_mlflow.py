@@ -279,6 +279,19 @@ def test_a_recorder_that_is_killed_leaves_nothing_out_and_makes_nothing_twice(wo
     _assert_complete(work, f"sqlite:///{database}", run.id)
 
 
+def test_a_store_whose_making_is_killed_is_made_again(tmp_path: Path) -> None:
+    """MLflow's own first migration, killed in its midst, leaves what it can never open again."""
+    database = tmp_path / "mlflow.db"
+    making = f"from snakemake_repro.backends.mlflow_client import connect; connect({f'sqlite:///{database}'!r}, create=True)"
+    with subprocess.Popen([sys.executable, "-c", making]) as process:
+        begun = wait_for(lambda: list(tmp_path.iterdir()), what="the migration")
+        wait_for(lambda: begun[0].stat().st_size, what="its first table")
+        process.kill()
+    assert not database.exists()
+    subprocess.run([sys.executable, "-c", making], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
 def test_what_a_server_missed_is_delivered_when_it_is_back(tmp_path: Path, work: Path) -> None:
     server = MlflowServer(tmp_path / "own")
     run = _many(work, 60, server.uri)

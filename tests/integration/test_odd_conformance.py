@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from clusters import RunningCluster
 from pairs import Pair
 
 from snakemake_repro.records import Tier
@@ -13,17 +10,6 @@ from snakemake_repro.records import Tier
 pytestmark = pytest.mark.integration
 
 DIRECT, FORK = Tier.DIRECT, Tier.FORK
-
-
-@pytest.fixture
-def pair(tmp_path: Path, cluster: RunningCluster, tracking_uri: str) -> Pair:
-    """Two empty working directories, one for each executor."""
-    return Pair(tmp_path, cluster, tracking_uri)
-
-
-def tiers(pair: Pair) -> dict[str, Tier]:
-    """Return which tier ran each rule."""
-    return {job.record.spec.rule: job.record.tier for job in pair.ray.history.jobs}
 
 
 def test_names_may_hold_any_character(pair: Pair) -> None:
@@ -89,7 +75,7 @@ def test_names_may_hold_any_character(pair: Pair) -> None:
         'cat "${snakemake_input[0]}" >> "${snakemake_output[0]}"\n',
     )
     pair.ok("--jobs", "8")
-    assert tiers(pair) == {
+    assert pair.tiers == {
         "source": DIRECT,
         "s": DIRECT,
         "r": FORK,
@@ -138,7 +124,7 @@ def test_a_job_may_have_thousands_of_inputs_and_a_long_command(pair: Pair) -> No
         "open(snakemake.output[0], 'w').write(snakemake.params.text + str(len(snakemake.input)))\n",
     )
     pair.ok()
-    assert tiers(pair) == {
+    assert pair.tiers == {
         "make": FORK,
         "long": DIRECT,
         "many": DIRECT,
@@ -184,7 +170,7 @@ def test_parameters_may_be_any_object(pair: Pair) -> None:
         "open(snakemake.output[0], 'w').write(repr([(k, type(v), v) for k, v in snakemake.params.items()]))\n",
     )
     pair.ok()
-    assert tiers(pair) == {
+    assert pair.tiers == {
         "pandas": FORK,
         "numpy": FORK,
         "plain": FORK,
@@ -231,7 +217,7 @@ def test_helpers_of_the_snakefile_work(pair: Pair) -> None:
     pair.write("state.txt", "old\n")
     pair.ok("--forcerun", "state")
     assert (pair.ray.root / "events").read_text() == "start\nsuccess\n"
-    assert tiers(pair) == {
+    assert pair.tiers == {
         "s": DIRECT,
         "state": FORK,
         "mode": DIRECT,
@@ -268,4 +254,4 @@ def test_parts_of_a_workflow_can_be_chosen(pair: Pair) -> None:
     pair.fails("--keep-incomplete", "--", "bad.out")
     pair.write("fixed", "")
     pair.ok("--rerun-incomplete", "--forcerun", "bad", "--", "bad.out")
-    assert set(tiers(pair).values()) == {DIRECT}
+    assert set(pair.tiers.values()) == {DIRECT}

@@ -6,6 +6,8 @@ need not be any GPU, and a job sees which ones are its own by their ids.
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +27,8 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
     log = tmp_path_factory.mktemp("rich") / "cluster.log"
     resources = {"licence": 1, "accelerator_type:A100": 1}
     labels = {"zone": "a"}
-    with ray_cluster(4, log, num_gpus=2, resources=resources, labels=labels) as running:
+    declared = {"num_gpus": 2, "resources": resources, "labels": labels, "_memory": 10**10}
+    with ray_cluster(4, log, **declared) as running:
         yield running
 
 
@@ -128,6 +131,100 @@ def test_what_no_node_has_is_an_error_before_the_jobs_that_lead_there(
     workspace.ok("--resources", "mem_mb=100")
 
 
+@pytest.mark.parametrize(
+    ("executing", "resource", "message"),
+    [
+        ("shell", "gpu", "rule late asks for 900 GPU(s), the largest node of the cluster has 2"),
+        ("run", "ray_licence", "rule late asks for 900 of licence"),
+        ("shell", "mem_mb", "rule late asks for 900000 MB of memory, the largest node"),
+    ],
+)
+def test_what_no_node_has_is_an_error_when_a_checkpoint_shows_it(
+    workspace: Workspace, executing: str, resource: str, message: str
+) -> None:
+    factor = 1000 if resource == "mem_mb" else 1
+    asked = f"{resource}=lambda w, input: {factor} * int(open(input[0]).read())"
+    body = {"shell": "shell: 'touch {output}'", "run": "run: shell('touch {output}')"}[executing]
+    workspace.environ["REPRO_TEST_MARK"] = str(workspace.root)
+    workspace.write(
+        "Snakefile",
+        f"""
+        envvars: "REPRO_TEST_MARK"
+        def late(wildcards):
+            return expand("{{n}}.late", n=open(checkpoints.count.get().output[0]).read().strip())
+        rule all:
+            input: late, "slow.txt"
+        rule slow:
+            output: "slow.txt"
+            priority: 1
+            shell: "touch started; sleep 1000"
+        checkpoint count:
+            output: "count.txt"
+            shell: "while [ ! -e started ]; do sleep 0.1; done; echo 900 > {{output}}"
+        rule late:
+            input: "count.txt"
+            output: "{{n}}.late"
+            resources: {asked}
+            {body}
+        """,
+    )
+    done = workspace.fails()
+    assert message in done.output
+    assert "Hint:" in done.output
+    assert not (workspace.root / "900.late").exists()
+    marked = with_environment(f"REPRO_TEST_MARK={workspace.root}")
+    assert [pid for pid in marked if "sleep" in command(pid)] == []
+    states = {job.record.spec.rule: job.state for job in workspace.history.jobs}
+    assert states == {"count": JobState.ACCEPTED, "slow": JobState.INTERRUPTED}
+
+
+OUTPUTS = {
+    "group": "'first.txt'",
+    "pipe": "pipe('first.txt')",
+    "service": "service('first.txt')",
+}
+
+
+@pytest.mark.parametrize(
+    ("together", "resources", "message"),
+    [
+        ("group", "gpu=2", "asks for 4 GPU(s), the largest node of the cluster has 2 GPU(s)"),
+        ("group", "ray_licence=1", "asks for 2 of licence"),
+        ("group", "mem_mb=6000", "asks for 12000 MB of memory, the largest node of the cluster"),
+        ("group", "gpu=lambda wildcards: 2", "asks for 4 GPU(s)"),
+        ("pipe", "gpu=2", "asks for 4 GPU(s)"),
+        ("service", "mem_mb=lambda wildcards, attempt: 6000 * attempt", "asks for 12000 MB"),
+    ],
+)
+def test_what_no_node_has_for_a_whole_group_is_an_error(
+    workspace: Workspace, together: str, resources: str, message: str
+) -> None:
+    grouped = together == "group"
+    group = "group: 'g'" if grouped else ""
+    workspace.write(
+        "Snakefile",
+        f"""
+        rule all:
+            input: "second.txt", {"'first.txt'" if grouped else "[]"}
+        rule first:
+            output: {OUTPUTS[together]}
+            {group}
+            resources: {resources}
+            shell: "touch {{output}}"
+        rule second:
+            input: {"[]" if grouped else "'first.txt'"}
+            output: "second.txt"
+            {group}
+            resources: {resources}
+            shell: "touch {{output}}"
+        """,
+    )
+    done = workspace.fails(*(("--group-components", "g=2") if grouped else ()))
+    assert message in done.output
+    assert re.search("the group of (first, second|second, first) asks for", done.output)
+    assert "Hint:" in done.output
+
+
 def test_disk_is_a_matter_of_the_node(workspace: Workspace) -> None:
     workspace.write(
         "Snakefile",
@@ -188,3 +285,99 @@ def test_a_job_that_runs_for_longer_than_its_runtime_is_ended_and_may_be_tried_a
     rejected = {(rule, 1): JobState.REJECTED for rule in ("shell", "run", "container", "again")}
     assert states == {**rejected, ("again", 2): JobState.ACCEPTED}
     assert workspace.job("shell").record.status is JobStatus.FAILED
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_hermetic_jobs_get_the_gpus_that_ray_reserves_for_them(workspace: Workspace) -> None:
+    workspace.write(
+        "Snakefile",
+        """
+        SHOWN = "echo ${{CUDA_VISIBLE_DEVICES-none}} > {output}; test -e /sys && echo seen >> {output} || true"
+        rule all:
+            input: "one.txt", "two.txt", "none.txt"
+        rule one:
+            output: "one.txt"
+            resources: gpu=1
+            shell: SHOWN
+        rule two:
+            output: "two.txt"
+            resources: gpu=2
+            shell: SHOWN
+        rule none:
+            output: "none.txt"
+            shell: SHOWN
+        """,
+    )
+    workspace.ok("--ray-hermetic", "enforce")
+    shown = {name: (workspace.root / f"{name}.txt").read_text() for name in ("one", "two", "none")}
+    assert shown["one"].split()[0] in ("0", "1")
+    assert shown["two"].split()[0] == "0,1"
+    assert shown["none"] == "none\n"
+    isolations = {name: workspace.job(name).record.isolation for name in shown}
+    opened = {name: "GPUs" in found.open for name, found in isolations.items() if found}
+    assert opened == {"one": True, "two": True, "none": False}
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="has a GPU")
+def test_the_engine_is_asked_for_the_gpus_of_a_hermetic_job(
+    workspace: Workspace, small: str
+) -> None:
+    workspace.write(
+        "Snakefile",
+        f"""
+        rule one:
+            output: "one.txt"
+            container: "docker://{small}"
+            resources: gpu=1
+            shell: "touch {{output}}"
+        """,
+    )
+    done = workspace.fails("--ray-hermetic", "enforce")
+    assert "could not select device driver" in done.output
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_a_hermetic_job_that_runs_for_too_long_is_ended_with_all_that_it_started(
+    workspace: Workspace, small: str
+) -> None:
+    """It takes a minute: Snakemake knows no shorter runtime."""
+    workspace.environ["REPRO_TEST_MARK"] = str(workspace.root)
+    sleep = "trap '' TERM; (trap '' TERM; sleep 1000) & (sleep 1000 &); sleep 1000"
+    workspace.write(
+        "Snakefile",
+        f"""
+        envvars: "REPRO_TEST_MARK"
+        rule all:
+            input: "shell.txt", "measured.txt", "container.txt"
+        rule shell:
+            output: "shell.txt"
+            log: "logs/shell.log"
+            resources: runtime=1
+            shell: "touch {{output}}; echo said > {{log}}; {sleep}"
+        rule measured:
+            output: "measured.txt"
+            benchmark: "measured.tsv"
+            shadow: "minimal"
+            resources: runtime=1
+            shell: "touch {{output}}; (setsid sleep 1000 &); {sleep}"
+        rule container:
+            output: "container.txt"
+            log: "logs/container.log"
+            container: "docker://{small}"
+            resources: runtime=1
+            shell: "touch {{output}}; echo said > {{log}}; {sleep}"
+        """,
+    )
+    done = workspace.fails("--ray-hermetic", "enforce", "--keep-going")
+    assert done.output.count("it ran for longer than its runtime of 1 minutes") == 3
+    marked = with_environment(f"REPRO_TEST_MARK={workspace.root}")
+    assert [pid for pid in marked if "sleep" in command(pid)] == []
+    for name in ("shell", "measured", "container"):
+        record = workspace.job(name).record
+        assert record.status is JobStatus.FAILED
+        assert record.isolation is not None
+        assert not (workspace.root / f"{name}.txt").exists()
+    assert not (workspace.root / "measured.tsv").exists()
+    for name in ("shell", "container"):
+        assert (workspace.root / f"logs/{name}.log").read_text() == "said\n"
+    assert not (workspace.root / ".snakemake/ray/stage").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 from clusters import RunningCluster
 from conda_channel import make_channel, serve
 from containers import PYTHON, make_image, registry
+from recompute import recompute
 from runs import Workspace
 
 from snakemake_repro.backends.mlflow_client import connect
@@ -116,6 +119,24 @@ def test_every_result_is_found_in_mlflow_with_job_environment_commit_and_digest(
         assert run.inputs.dataset_inputs
 
 
+def test_all_of_it_is_recomputed_by_a_script_that_knows_nothing_of_this_product(
+    study: Study,
+) -> None:
+    uri, run_id = study.environ["MLFLOW_TRACKING_URI"], study.histories()[0].run.id
+    count, wrong = recompute(uri, run_id, study.root)
+    assert wrong == []
+    assert count > 1_500
+    summary = study.root / "results/summary.json"
+    stat, content = summary.stat(), summary.read_bytes()
+    summary.write_bytes(content.replace(b"0", b"1", 1))
+    try:
+        _, wrong = recompute(uri, run_id, study.root)
+    finally:
+        summary.write_bytes(content)
+        os.utime(summary, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert {line.split(": ")[1] for line in wrong} == {"results/summary.json"}
+
+
 def test_a_second_run_does_nothing_and_says_so(study: Study) -> None:
     assert "Nothing to be done" in study.ok().output
     assert len(study.histories()) >= 1
@@ -171,7 +192,8 @@ def _in_conda(root: Path, channel: str) -> list[Path]:
         text.replace(theirs, "repro = f'file:{Path.cwd()}/wrappers/{{}}'.format\n")
     )
     shutil.copytree(WRAPPERS, root / "wrappers")
-    files = [root / "envs/corsika.yaml", *root.glob("wrappers/**/environment.yaml")]
+    files = [root / "envs/corsika.yaml"]
+    files += [root / "wrappers" / name / "environment.yaml" for name in _wrappers()]
     for file in files:
         lock = file.with_name(f"{file.stem}.requirements.lock")
         pins = parse_lock(lock.read_text(), name=lock.name).packages
@@ -180,6 +202,12 @@ def _in_conda(root: Path, channel: str) -> list[Path]:
         file.write_text(f"channels: [{channel}]\ndependencies:\n{packages}")
         lock.unlink()
     return files
+
+
+def _wrappers() -> list[str]:
+    """Return the names of the wrappers that the study uses."""
+    texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
+    return sorted({name for text in texts for name in re.findall(r'repro\("([^"]+)"\)', text)})
 
 
 def _same(history: RunHistory, study: Study) -> None:
@@ -199,7 +227,8 @@ def test_the_same_bytes_come_out_of_a_pinned_container(
     study: Study, tmp_path: Path, cluster: RunningCluster
 ) -> None:
     other = Study(_clone(tmp_path / "container"), cluster, study.environ["MLFLOW_TRACKING_URI"])
-    locks = (ROOT / "envs/corsika.requirements.lock", *WRAPPERS.rglob("*.requirements.lock"))
+    named = (WRAPPERS / name / "environment.requirements.lock" for name in _wrappers())
+    locks = (ROOT / "envs/corsika.requirements.lock", *named)
     with registry(tmp_path / "registry") as place:
         digest = place.push(make_image("wheels", locks=locks), "study", "1")
         snakefile = other.root / "workflow/Snakefile"

@@ -115,12 +115,12 @@ def test_a_file_that_is_no_complete_run_is_one_clear_error(
 ) -> None:
     (study.root / "corsika" / "DAT000031").write_bytes(content)
     output = run(study, "results/runs/DAT000031.showers.parquet", fails=True)
-    (line,) = (line for line in output.splitlines() if line.startswith("read_run: "))
+    (line,) = (line for line in output.splitlines() if line.startswith("corsika/read: "))
     assert line.startswith(
-        "read_run: corsika/DAT000031: expected a complete CORSIKA particle file without thinning, "
+        "corsika/read: corsika/DAT000031: expected a complete CORSIKA particle file without thinning, "
         "got "
     )
-    assert line.endswith("take it out of the folder.")
+    assert line.endswith("take it out of the folder)")
     assert not list((study.root / "results").rglob("*.parquet"))
 
 

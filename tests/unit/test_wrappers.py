@@ -6,7 +6,7 @@ import ast
 import json
 import re
 import textwrap
-from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from snakemake.iocontainers import InputFiles, OutputFiles, Params
+from snakemake.iocontainers import InputFiles, Params
+from wrapperjobs import LOCKED, Job, Recorder, table
 
 from snakemake_repro.errors import UsageError
 from snakemake_repro.wrappers import reference, wrapper
 from snakemake_repro.wrappers.evaluation import evaluate
 from snakemake_repro.wrappers.families.base import Family
 from snakemake_repro.wrappers.families.lightgbm import LightGBM
+from snakemake_repro.wrappers.families.pytorch import PyTorch
 from snakemake_repro.wrappers.families.scikit_learn import ScikitLearn
 from snakemake_repro.wrappers.families.xgboost import XGBoost
 from snakemake_repro.wrappers.models import load_model
@@ -37,59 +39,16 @@ from snakemake_repro.wrappers.training import train
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "snakemake_repro" / "wrappers"
-NAMES = ("evaluate", "lightgbm/train", "sklearn/train", "xgboost/train")
+NETWORKS = ("pytorch/train",)
+"""Wrappers that come without a lock, and whose libraries are an extra."""
+
+HAS_TORCH = pytest.mark.skipif(
+    find_spec("torch") is None, reason="PyTorch is not installed: the extra `networks`"
+)
 LOCKS = sorted(
     [*FOLDER.rglob("environment.requirements.lock"), *(ROOT / "envs").glob("*.requirements.lock")]
 )
 SVM = ["sklearn.preprocessing.StandardScaler", "sklearn.svm.LinearSVC"]
-
-
-class Recorder:
-    """What ``track`` gives, kept in memory."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[str, list[float]] = {}
-        self.params: dict[str, Any] = {}
-
-    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
-        series = self.metrics.setdefault(name, [])
-        assert step is None or step == len(series)
-        series.append(value)
-
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
-            self.log_metric(name, value)
-
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        self.params.update(params)
-
-
-class Job:
-    """The parts of Snakemake's object that a wrapper reads, of Snakemake's own types."""
-
-    def __init__(
-        self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], params: Mapping[str, Any]
-    ) -> None:
-        self.input = InputFiles(fromdict=dict(inputs))
-        self.output = OutputFiles(fromdict=dict(outputs))
-        self.params = Params(fromdict=dict(params))
-        self.threads = 1
-
-
-def table(runs: range, *, seed: int = 3) -> pd.DataFrame:
-    """Return showers of which those of even runs are heavy and have more muons."""
-    generator = np.random.default_rng(seed)
-    run = np.repeat(list(runs), 12)
-    heavy = run % 2 == 0
-    energy = generator.normal(3, 0.5, len(run))
-    return pd.DataFrame(
-        {
-            "run": run,
-            "class": np.where(heavy, "heavy", "light"),
-            "muons": energy + 0.4 * heavy + generator.normal(0, 0.2, len(run)),
-            "energy": energy,
-        }
-    )
 
 
 @pytest.fixture
@@ -114,26 +73,36 @@ FAMILIES = [
     pytest.param(XGBoost(), "m.ubj", {"n_estimators": 8, "max_depth": 2}, id="xgboost-ubj"),
     pytest.param(XGBoost(), "m.json", {"n_estimators": 8, "max_depth": 2}, id="xgboost-json"),
     pytest.param(LightGBM(), "m.txt", {"n_estimators": 8, "min_child_samples": 4}, id="lightgbm"),
+    pytest.param(
+        PyTorch(),
+        "m.safetensors",
+        {"epochs": 8, "hidden": [16], "learning_rate": 0.02, "dropout": 0.1},
+        id="pytorch",
+        marks=HAS_TORCH,
+    ),
 ]
 
 # ----- what every wrapper folder holds ---------------------------------------------------------
 
 
 def test_every_wrapper_has_an_address_that_snakemake_takes() -> None:
-    assert [wrapper(name) for name in NAMES] == [(FOLDER / name).as_uri() for name in NAMES]
+    assert [wrapper(name) for name in LOCKED] == [(FOLDER / name).as_uri() for name in LOCKED]
 
 
 def test_an_unknown_wrapper_is_named_with_those_that_exist() -> None:
-    with pytest.raises(UsageError, match=r"no wrapper 'tune': expected one of evaluate, lightgbm"):
-        wrapper("tune")
+    with pytest.raises(
+        UsageError, match=r"no wrapper 'forecast': expected one of corsika/read, dataset/fetch"
+    ):
+        wrapper("forecast")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*LOCKED, *NETWORKS])
 def test_a_wrapper_folder_is_complete(name: str) -> None:
     folder = FOLDER / name
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    # which build of PyTorch is right depends on the machine
+    assert ("environment.requirements.lock" in files) == (name in LOCKED)
     assert files >= {
-        "environment.requirements.lock",
         "environment.yaml",
         "meta.yaml",
         "test/Snakefile",
@@ -145,11 +114,21 @@ def test_a_wrapper_folder_is_complete(name: str) -> None:
     assert set(meta) == {"name", "description", "authors", "input", "output", "params", "notes"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*LOCKED, *NETWORKS])
 def test_a_wrapper_begins_with_nothing_that_its_environment_lacks(name: str) -> None:
     """Its environment holds its libraries, Snakemake and this package: no click, no mlflow."""
     allowed = {"snakemake_repro", "numpy", "pandas", "pyarrow", "sklearn", "joblib"}
-    allowed |= {"xgboost", "lightgbm", "matplotlib"}
+    allowed |= {
+        "xgboost",
+        "lightgbm",
+        "matplotlib",
+        "optuna",
+        "awkward",
+        "uproot",
+        "tenacity",
+        "corsikaio",
+    }
+    allowed |= {"safetensors", "torch", "pytorch_lightning"}
     todo, seen = [FOLDER / name / "wrapper.py"], set()
     while todo:
         path = todo.pop()
@@ -296,14 +275,16 @@ def test_data_alone_is_cross_validated_by_group(
 
 
 @pytest.mark.parametrize(("family", "model", "params"), FAMILIES[1:])
-def test_boosting_records_the_validation_after_every_round(
+def test_the_validation_is_recorded_after_every_round(
     showers: Path, family: Family, model: str, params: dict[str, Any]
 ) -> None:
     run = Recorder()
     train(train_job(showers, model, **params), run, family)
-    (series,) = (values for values in run.metrics.values() if len(values) > 1)
-    assert len(series) == 8
-    assert series[-1] < series[0]
+    found = {name: values for name, values in run.metrics.items() if len(values) > 1}
+    assert any(name.startswith("valid_") for name in found)
+    for series in found.values():
+        assert len(series) == 8
+        assert series[-1] < series[0]
 
 
 @pytest.mark.parametrize(
@@ -314,6 +295,13 @@ def test_boosting_records_the_validation_after_every_round(
         ),
         pytest.param(XGBoost(), "m.ubj", {"n_estimators": 30}, id="xgboost"),
         pytest.param(LightGBM(), "m.txt", {"n_estimators": 30}, id="lightgbm"),
+        pytest.param(
+            PyTorch(),
+            "m.safetensors",
+            {"epochs": 40, "learning_rate": 0.02},
+            id="pytorch",
+            marks=HAS_TORCH,
+        ),
     ],
 )
 def test_a_target_of_floating_point_numbers_makes_a_regression(
@@ -327,7 +315,7 @@ def test_a_target_of_floating_point_numbers_makes_a_regression(
     assert set(report["valid"]) == {"mae", "rmse", "r2"}
 
 
-@pytest.mark.parametrize(("family", "model", "params"), FAMILIES[1:])
+@pytest.mark.parametrize(("family", "model", "params"), FAMILIES[1:4])
 def test_early_stopping_keeps_the_best_round(
     showers: Path, family: Family, model: str, params: dict[str, Any]
 ) -> None:
@@ -351,6 +339,88 @@ def test_balanced_weights_move_boosted_trees_to_the_rare_class(showers: Path) ->
         heavy = frame[frame["class"] == "heavy"][["muons", "energy"]]
         recalls[weight] = (model.output(heavy).argmax(axis=1) == 0).mean()
     assert recalls["balanced"] > recalls[None]
+
+
+@HAS_TORCH
+@pytest.mark.parametrize("activation", ["relu", "elu", "tanh", "sigmoid"])
+def test_a_perceptron_is_the_same_in_pytorch(showers: Path, activation: str) -> None:
+    """What judges rows without PyTorch is compared with PyTorch itself."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    path = showers / "m.safetensors"
+    job = train_job(showers, path.name, activation=activation, hidden=[8, 4], epochs=3)
+    train(job, Recorder(), PyTorch())
+    nn = torch.nn
+    kind = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}[activation]
+    module = nn.Sequential(
+        nn.Linear(2, 8), kind(), nn.Linear(8, 4), kind(), nn.Linear(4, 2), nn.Softmax(dim=1)
+    )
+    module.load_state_dict(load_file(path))
+    with safe_open(path, "numpy") as opened:
+        about = json.loads(opened.metadata()["snakemake_repro"])
+    rows = pd.read_parquet(showers / "valid.parquet")[["muons", "energy"]]
+    scaled = (rows.to_numpy() - np.array(about["mean"])) / np.array(about["deviation"])
+    with torch.no_grad():
+        expected = module(torch.from_numpy(scaled.astype(np.float32))).numpy()
+    np.testing.assert_allclose(load_model(str(path)).output(rows), expected, atol=1e-6)
+
+
+@HAS_TORCH
+def test_training_a_network_leaves_pytorch_as_it_was(showers: Path) -> None:
+    import torch
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    train(train_job(showers, "m.safetensors", epochs=1), Recorder(), PyTorch())
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@HAS_TORCH
+def test_balanced_weights_move_a_network_to_the_rare_class(showers: Path) -> None:
+    frame = table(range(10))
+    rare = frame[(frame["class"] == "light") | (frame["run"] == 0)]
+    rare.to_parquet(showers / "train.parquet")
+    recalls = []
+    for weight in (None, "balanced"):
+        job = train_job(showers, "m.safetensors", epochs=20, learning_rate=0.02)
+        job.params = Params(fromdict={**dict(job.params.items()), "class_weight": weight})
+        train(job, Recorder(), PyTorch())
+        valid = pd.read_parquet(showers / "valid.parquet")
+        scores = load_model(str(showers / "m.safetensors")).output(valid[["muons", "energy"]])
+        recalls.append(float((scores.argmax(axis=1) == 0)[valid["class"] == "heavy"].mean()))
+    assert recalls[1] > recalls[0]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"hiden": [4]}, r"pytorch\.MLP has no parameter 'hiden': expected one of activation"),
+        ({"hidden": 4}, "expected a list of whole numbers above 0 as hidden=, got 4"),
+        ({"hidden": [4, 0]}, r"expected a list of whole numbers above 0 as hidden=, got \[4, 0\]"),
+        ({"activation": "gelu"}, "expected one of relu, elu, tanh, sigmoid as activation="),
+        ({"dropout": 1}, "expected a number from 0 to below 1 as dropout=, got 1"),
+        ({"learning_rate": "1"}, "expected a number of at least 0 as learning_rate=, got '1'"),
+        ({"epochs": 0}, "expected a whole number of at least 1 as epochs=, got 0"),
+        ({"batch_size": 1}, "expected a whole number of at least 2 as batch_size=, got 1"),
+    ],
+)
+def test_a_network_that_makes_no_sense_is_one_clear_error(
+    showers: Path, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(WrapperError, match=message):
+        train(train_job(showers, "m.safetensors", **params), Recorder(), PyTorch())
+
+
+@HAS_TORCH
+def test_a_network_has_one_kind_of_file(showers: Path) -> None:
+    with pytest.raises(WrapperError, match=r"expected a name that ends in \.safetensors"):
+        train(train_job(showers, "m.pt", epochs=1), Recorder(), PyTorch())
 
 
 def test_a_seed_reaches_every_random_state_of_a_pipeline(showers: Path) -> None:
@@ -630,7 +700,7 @@ def test_too_many_folds_for_the_rows_are_an_error(showers: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"expected a model of sklearn/train, .* begins with b''"),
+        (b"", r"expected a model of one of our train wrappers, .* begins with b''"),
         (b"{}", r"expected a model of XGBoost, got a file that cannot be read as one"),
         (b"tree\n", r"expected a model of LightGBM, got a file that cannot be read as one"),
         (

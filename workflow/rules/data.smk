@@ -31,14 +31,12 @@ if not config["corsika_dir"]:
 
 rule read_run:
     input:
-        f"{CORSIKA_DIR}/{{run}}",
+        run=f"{CORSIKA_DIR}/{{run}}",
     output:
         showers="results/runs/{run}.showers.parquet",
         muons="results/runs/{run}.muons.parquet",
-    conda:
-        "../../envs/corsika.yaml"
-    script:
-        "../scripts/read_run.py"
+    wrapper:
+        repro("corsika/read")
 
 
 rule to_root:

@@ -18,7 +18,9 @@ from snakemake_repro.records import Digest
 from snakemake_repro.records.tasks import ENGINES
 
 _NAMES = {"docker": "Docker", "podman": "Podman"}
-_HOSTS = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
+HOSTS = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}
+"""Variables that say where an engine listens."""
+
 _START = {
     "docker": "Start the Docker engine and check `docker info`",
     "podman": "Start its service (`systemctl start podman.socket`, or `podman system service`)",
@@ -136,7 +138,7 @@ class Engine:
 def _connect(kind: str) -> Any:
     import docker
 
-    address = _address(kind)
+    address = listens_at(kind)
     try:
         if address is None:
             client = docker.from_env(timeout=_TIMEOUT_S)
@@ -148,15 +150,15 @@ def _connect(kind: str) -> Any:
         raise EnvironmentBuildError(
             f"no {_NAMES[kind]} engine answers{place}, which rules with `container:` need "
             f"({cause(exc)})",
-            hint=f"{_START[kind]}, or set {_HOSTS[kind]}; --ray-container-engine chooses another "
+            hint=f"{_START[kind]}, or set {HOSTS[kind]}; --ray-container-engine chooses another "
             "engine, `--ray-environments host` runs without containers.",
         ) from exc
     return client
 
 
-def _address(kind: str) -> str | None:
+def listens_at(kind: str) -> str | None:
     """Return where an engine listens; ``None`` leaves it to Docker's own configuration."""
-    named = os.environ.get(_HOSTS[kind])
+    named = os.environ.get(HOSTS[kind])
     if kind == "docker" or named:
         return named
     personal = os.environ.get("XDG_RUNTIME_DIR")

@@ -26,6 +26,11 @@ from snakemake_repro.logic.requirements import PypiLock, parse_lock
 from snakemake_repro.records import Digest, EnvironmentKind, EnvironmentSpec, FileRecord
 
 LOCK_SUFFIX = ".requirements.lock"
+OWN_LOCKS = "locks"
+"""Directory of a workflow for the locks of wrappers that come without one."""
+
+_PACKAGE = Path(snakemake_repro.__file__).parent
+_WRAPPERS = _PACKAGE / "wrappers"
 _YAML_SUFFIXES = (".yaml", ".yml")
 _POST_DEPLOY_SUFFIX = ".post-deploy.sh"
 
@@ -35,8 +40,17 @@ class UnlockedError(EnvironmentSpecError):
 
 
 def lock_path(env_file: Path) -> Path:
-    """Return where the lock of an environment file for pip stands: beside it."""
-    return env_file.with_name(env_file.stem + LOCK_SUFFIX)
+    """Return where the lock of an environment file for pip stands: beside it.
+
+    That of a wrapper of ours that comes without one stands in the working directory, as
+    ``locks/pytorch-train.requirements.lock``: the package may be installed where nobody can write,
+    and the lock belongs to the workflow.
+    """
+    beside = env_file.with_name(env_file.stem + LOCK_SUFFIX)
+    if not env_file.is_relative_to(_WRAPPERS) or beside.exists():
+        return beside
+    name = "-".join(env_file.parent.relative_to(_WRAPPERS).parts)
+    return Path.cwd() / OWN_LOCKS / (name + LOCK_SUFFIX)
 
 
 def lock_of(env_file: Path, spec: PypiSpec | CondaSpec) -> Path:
@@ -84,12 +98,12 @@ def resolve_spec(env_file: Path, root: Path, *, link_scripts: bool = False) -> E
     path = used_lock(env_file, spec)
     if not path.exists():
         raise UnlockedError(
-            f"{name} is not locked: expected {path.name} beside it",
+            f"{name} is not locked: expected {_place(path, env_file, root)}",
             hint=f"{command} makes it; `--ray-environments host` runs without.",
         )
     asked = _record(source, name)
     if isinstance(spec, PypiSpec):
-        return _pypi(path, asked, spec, command)
+        return _pypi(path, asked, spec, command, lock_name=_lock_name(path, env_file, root))
     return _conda(path, name=name, source=asked, spec=spec.digest, link_scripts=link_scripts)
 
 
@@ -108,7 +122,9 @@ def require_met(spec: PypiSpec, lock: PypiLock, path: Path, *, name: str) -> Non
         )
 
 
-def _pypi(path: Path, source: FileRecord, spec: PypiSpec, command: str) -> EnvironmentSpec:
+def _pypi(
+    path: Path, source: FileRecord, spec: PypiSpec, command: str, *, lock_name: str
+) -> EnvironmentSpec:
     data = _read_lock(path, command)
     try:
         text = data.decode("utf-8").replace("\r\n", "\n")
@@ -126,7 +142,7 @@ def _pypi(path: Path, source: FileRecord, spec: PypiSpec, command: str) -> Envir
         kind=EnvironmentKind.PYPI,
         name=source.path,
         source=source,
-        lock=_record(data, _beside(source.path, path)),
+        lock=_record(data, lock_name),
         lock_text=text,
     )
 
@@ -168,6 +184,18 @@ def _read_lock(path: Path, command: str) -> bytes:
         raise EnvironmentSpecError(
             f"the lock {path} cannot be read: {exc.strerror}", hint=f"{command} makes it anew."
         ) from exc
+
+
+def _place(path: Path, env_file: Path, root: Path) -> str:
+    if path.parent == env_file.parent:
+        return f"{path.name} beside it"
+    return _lock_name(path, env_file, root)
+
+
+def _lock_name(path: Path, env_file: Path, root: Path) -> str:
+    if path.parent == env_file.parent:
+        return _beside(_name(env_file, root), path)
+    return recorded_path(path, root)
 
 
 def _beside(name: str, path: Path) -> str:
@@ -217,7 +245,6 @@ def _record(content: bytes, name: str) -> FileRecord:
 
 def _name(env_file: Path, root: Path) -> str:
     """Return the file's name in records: ours do not depend on where we are installed."""
-    package = Path(snakemake_repro.__file__).parent
-    if env_file.is_relative_to(package):
-        return env_file.relative_to(package.parent).as_posix()
+    if env_file.is_relative_to(_PACKAGE):
+        return env_file.relative_to(_PACKAGE.parent).as_posix()
     return recorded_path(env_file, root)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from snakemake_repro.backends.wholefiles import write_whole
 from snakemake_repro.errors import StorageError
 
 
@@ -31,18 +30,4 @@ def write_lock(path: Path, text: str) -> None:
     Raises:
         StorageError: It cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as exc:
-        raise StorageError(
-            f"cannot write the lock {path}: {exc.strerror}",
-            hint="Free some space or mend the permissions.",
-        ) from exc
+    write_whole(path, text, "the lock")

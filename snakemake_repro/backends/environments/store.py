@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from snakemake_repro.backends.caches import user_cache
 from snakemake_repro.backends.environments.flock import in_use, locked
 from snakemake_repro.backends.environments.host import HostEnvironment
 from snakemake_repro.backends.environments.inventory import DONE, LOCK, USE
@@ -43,13 +44,12 @@ def default_root() -> Path:
         EnvironmentBuildError: The user has no home directory.
     """
     try:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return user_cache() / "environments"
     except RuntimeError as exc:
         raise EnvironmentBuildError(
             "no place for environments: neither $XDG_CACHE_HOME nor $HOME is set",
             hint="Name a directory on a local disk with --ray-environment-store.",
         ) from exc
-    return Path(cache, "snakemake-repro", "environments")
 
 
 class NodeEnvironments:

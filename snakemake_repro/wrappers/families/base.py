@@ -6,10 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from snakemake_repro.wrappers.problems import WrapperError, listed, suggest
-
 Curves = Mapping[str, Sequence[float]]
-"""Values of a metric after each round of training, by the metric's name."""
+"""Values of a metric after each round of training, by a name such as ``valid_logloss``."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,21 +69,6 @@ class Family(Protocol):
             WrapperError: The suffix names no format of this library.
         """
         ...
-
-
-def check_names(own: Mapping[str, Any], known: Sequence[str], estimator: str) -> None:
-    """Check that all parameters are among the known ones.
-
-    Raises:
-        WrapperError: One is not.
-    """
-    for name in own:
-        if name not in known:
-            raise WrapperError(
-                f"params: {estimator} has no parameter {name!r}: "
-                f"expected one of {listed(sorted(known), limit=60)}",
-                hint=suggest(name, known),
-            )
 
 
 def is_classification(target: Any, objective: object, regressions: Sequence[str]) -> bool:

@@ -11,10 +11,9 @@ from typing import Any
 from snakemake_repro.wrappers.families.base import (
     Curves,
     Learner,
-    check_names,
     is_classification,
 )
-from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.problems import WrapperError, check_names
 
 ABOUT = "snakemake_repro:"
 """Begins the line of the model file that names its features and classes."""
@@ -63,7 +62,10 @@ class LightGBM:
             estimator.fit(rows, target, sample_weight=weight, **watched)
         except LightGBMError as exc:
             raise ValueError(exc) from exc
-        return {} if valid is None else dict(estimator.evals_result_["valid_0"])
+        if valid is None:
+            return {}
+        found = estimator.evals_result_["valid_0"]
+        return {f"valid_{name}": values for name, values in found.items()}
 
     def dump(self, estimator: Any, about: Mapping[str, Any], path: str) -> bytes:
         """Return the model in LightGBM's own text format, with one line more at its end."""

@@ -8,8 +8,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from snakemake_repro.wrappers.families.base import Curves, Learner, check_names
-from snakemake_repro.wrappers.problems import WrapperError, listed, suggest
+from snakemake_repro.wrappers.families.base import Curves, Learner
+from snakemake_repro.wrappers.problems import WrapperError, check_names, listed, suggest
 
 
 class ScikitLearn:
@@ -26,7 +26,7 @@ class ScikitLearn:
         steps = [_class_of(name)() for name in names]
         estimator = steps[0] if len(steps) == 1 else make_pipeline(*steps)
         known = estimator.get_params(deep=True)
-        check_names(given, [name for name in known if name != "steps"], " > ".join(names))
+        check_names(given, sorted(set(known) - {"steps"}), " > ".join(names))
         ours: dict[str, Any] = {}
         for name in known:
             kind = name.rpartition("__")[2]

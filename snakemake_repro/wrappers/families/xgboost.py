@@ -10,10 +10,9 @@ from typing import Any
 from snakemake_repro.wrappers.families.base import (
     Curves,
     Learner,
-    check_names,
     is_classification,
 )
-from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.problems import WrapperError, check_names
 
 ABOUT = "snakemake_repro"
 """Attribute of the booster that names its features and classes."""
@@ -35,7 +34,7 @@ class XGBoost:
         classifier = is_classification(target, given.get("objective"), _REGRESSIONS)
         kind = xgboost.XGBClassifier if classifier else xgboost.XGBRegressor
         known = [name for name in kind().get_params() if name not in _UNSUPPORTED]
-        check_names(given, [*known, "class_weight"], f"xgboost.{kind.__name__}")
+        check_names(given, sorted([*known, "class_weight"]), f"xgboost.{kind.__name__}")
         settings = {"random_state": seed, "n_jobs": threads, "verbosity": 1} | given
         return Learner(
             name=f"xgboost.{kind.__name__}",
@@ -49,7 +48,10 @@ class XGBoost:
         """Fit a model and return how it did on the validation rows after each round."""
         watched = None if valid is None else [valid]
         estimator.fit(rows, target, sample_weight=weight, eval_set=watched, verbose=False)
-        return {} if valid is None else dict(estimator.evals_result()["validation_0"])
+        if valid is None:
+            return {}
+        found = estimator.evals_result()["validation_0"]
+        return {f"valid_{name}": values for name, values in found.items()}
 
     def dump(self, estimator: Any, about: Mapping[str, Any], path: str) -> bytes:
         """Return the model in XGBoost's own format."""

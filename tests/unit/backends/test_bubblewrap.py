@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from snakemake_repro.backends.basesystem import Base
-from snakemake_repro.backends.bubblewrap import View, arguments, command_line
+from snakemake_repro.backends.bubblewrap import View, arguments, command_line, gpu_devices
 from snakemake_repro.logic.sandbox import Mount
 from snakemake_repro.records import BaseSystem
 
@@ -60,3 +61,15 @@ def test_variables_stand_in_a_file_for_this_user_and_not_in_the_command_line(
     assert line[-4:] == ["--", "bash", "-c", "true"]
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"--setenv\0TOKEN\0secret value\0" in file.read_bytes()
+
+
+def test_a_job_with_gpus_sees_their_devices_and_nobody_else_does(tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "sda"):
+        (tmp_path / name).touch()
+    (tmp_path / "nvidia-caps").mkdir()
+    names = ("nvidia-caps", "nvidia0", "nvidia1", "nvidiactl")
+    assert gpu_devices(tmp_path) == tuple(str(tmp_path / name) for name in names)
+    options = arguments(dataclasses.replace(VIEW, devices=("/dev/nvidia0",)))
+    assert _has(options, "--dev", "/dev", "--dev-bind", "/dev/nvidia0", "/dev/nvidia0")
+    assert _has(options, "--ro-bind", "/sys", "/sys")
+    assert "/sys" not in arguments(VIEW)

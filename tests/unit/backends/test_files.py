@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from snakemake_repro.backends import files
 from snakemake_repro.backends.files import hash_file, observe, recorded_path
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import StorageError
@@ -44,6 +47,17 @@ def _tree_digest(root: Path) -> Digest:
 
 def test_a_file_has_the_digest_that_sha256sum_gives(tmp_path: Path) -> None:
     assert hash_file(_write(tmp_path / "x.csv")) == (_SHA256, len(_CONTENT))
+
+
+@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 14, 22, 1000])
+def test_a_file_that_is_read_ahead_has_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(files, "_READ_AHEAD", 0)
+    monkeypatch.setattr(files, "_BLOCK", 7)
+    content = os.urandom(size)
+    digest = Digest(hashlib.sha256(content).hexdigest())
+    assert hash_file(_write(tmp_path / "x.bin", content)) == (digest, size)
 
 
 def test_a_file_is_recorded_by_its_place_below_the_working_directory(tmp_path: Path) -> None:
@@ -87,12 +101,30 @@ def test_a_device_is_not_read() -> None:
     assert (found.kind, found.digest) == (FileKind.UNOBSERVED, None)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
-    path = _write(tmp_path / "x.csv")
-    path.chmod(0)
-    with pytest.raises(StorageError, match=r"cannot read .*x\.csv: Permission denied"):
-        observe(path, root=tmp_path)
+@contextlib.contextmanager
+def _no_root() -> Iterator[None]:
+    """Act as nobody, if as root, who may read everything."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_read_is_an_error() -> None:
+    # not below pytest's directories, which are closed themselves
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        root.chmod(0o755)
+        path = _write(root / "x.csv")
+        path.chmod(0)
+        with _no_root():
+            with pytest.raises(StorageError, match=r"cannot read .*x\.csv: Permission denied"):
+                observe(path, root=root)
+            assert observe(root / "y.csv", root=root).kind is FileKind.MISSING
 
 
 def test_a_read_that_fails_is_an_error() -> None:

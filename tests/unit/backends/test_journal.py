@@ -43,6 +43,19 @@ def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     assert JournalStore(tmp_path).run_ids() == ["2" * 32, "3" * 32, "1" * 32]
 
 
+def test_what_a_run_planned_is_told_by_its_beginning_whatever_follows(tmp_path: Path) -> None:
+    assert JournalStore(tmp_path).job_count(RUN_ID) is None
+    journal = FileJournal(tmp_path, RUN_ID, "worker")
+    journal.append(_job("a"))
+    journal.path.write_bytes(journal.path.read_bytes() + b"garbage\n")
+    assert JournalStore(tmp_path).job_count(RUN_ID) is None
+    run = WorkflowRun(id=RUN_ID, name="n", started="2026-01-01", job_count=7)
+    FileJournal(tmp_path, RUN_ID, "driver").append(
+        RunStarted(run_id=RUN_ID, at="2026-01-01", run=run)
+    )
+    assert JournalStore(tmp_path).job_count(RUN_ID) == 7
+
+
 @pytest.mark.parametrize("cut", [1, 10, 100])
 def test_a_torn_last_line_is_passed_over(tmp_path: Path, cut: int) -> None:
     journal = FileJournal(tmp_path, RUN_ID, "driver")

@@ -25,7 +25,12 @@ def work(tmp_path: Path) -> Path:
 
 @contextmanager
 def _staged(
-    work: Path, *, inputs: list[str], outputs: list[str], logs: tuple[str, ...] = ()
+    work: Path,
+    *,
+    inputs: list[str],
+    outputs: list[str],
+    logs: tuple[str, ...] = (),
+    shadow: bool = False,
 ) -> Iterator[Stage]:
     def absolute(path: str) -> str:
         return os.path.normpath(work / path)
@@ -39,6 +44,7 @@ def _staged(
         system=["/usr"],
         environment=[],
         temporary=[],
+        shadow=shadow,
     )
     scratch = work.parent / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -162,3 +168,19 @@ def test_thousands_of_files_are_staged_within_a_second(work: Path) -> None:
     with _staged(work, inputs=names, outputs=["out/x"]):
         pass
     assert time.monotonic() - started < 5, "generous: the benchmark has the limit"
+
+
+def test_a_shadow_holds_links_to_many_inputs_wherever_they_lie(work: Path) -> None:
+    names = _many(work, "in", MOST_SINGLE_FILES + 2)
+    with _staged(work, inputs=names, outputs=["out/x"], shadow=True) as stage:
+        shadow = _source(stage, work)
+        smallest = [shadow / name for name in names[:2]]
+        assert [str(path.readlink()) for path in smallest] == [f"{PRIVATE}/{n}" for n in (0, 1)]
+        (shadow / "in" / "left").touch()
+        (shadow / "out").mkdir(exist_ok=True)
+        Path(stage.place_of(str(work / "out/x"))).touch()
+        assert stage.undeclared() == []
+        stage.promote(outputs=True)
+    assert (work / "out/x").exists()
+    assert not (work / "in/left").exists()
+    assert [(work / name).read_text() for name in names[:2]] == ["x", "xx"]

@@ -119,4 +119,5 @@ def test_json_is_plain_data_with_every_field() -> None:
         "size": None,
         "name": None,
         "flags": [],
+        "comparator": None,
     }

@@ -12,7 +12,7 @@ from snakemake_repro.backends.index import open_index
 from snakemake_repro.logic.canonical import digest_of_text
 from snakemake_repro.logic.debts import Debt
 from snakemake_repro.operations.report import report
-from snakemake_repro.records import GitState, Origin
+from snakemake_repro.records import Comparator, ComparatorKind, GitState, Origin
 
 
 def _debts(run: Recording) -> dict[str, Debt]:
@@ -90,6 +90,18 @@ def test_metrics_without_a_seed(tmp_path: Path) -> None:
     run.end()
     [debt] = _debts(run).values()
     assert (debt.code, debt.examples) == ("no-seed", ("unseeded",))
+
+
+def test_tolerances_without_a_cause(tmp_path: Path) -> None:
+    run = Recording(tmp_path)
+    loose = Comparator(kind=ComparatorKind.JSON, rtol=1e-6)
+    explained = dataclasses.replace(loose, cause="sums of threads")
+    run.job("explained", writes={"a": "1"}, comparators={"a": explained})
+    run.job("loose", writes={"b": "1"}, comparators={"b": loose})
+    run.end()
+    [debt] = _debts(run).values()
+    assert (debt.code, debt.examples) == ("unexplained-tolerance", ("loose",))
+    assert "within json(rtol=1e-06) only, and it is not said why" in debt.message
 
 
 def test_files_that_changed_between_the_job_that_made_and_the_job_that_read_them(

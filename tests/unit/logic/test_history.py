@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 
-from snakemake_repro.logic.history import fold, results
+from recordings import Recording
+
+from snakemake_repro.backends.journal import JournalStore
+from snakemake_repro.logic.history import fold, results, unfold
 from snakemake_repro.records import (
     CodeSeen,
     CodeText,
@@ -143,3 +147,16 @@ def test_without_a_driver_success_on_the_node_counts() -> None:
     history = fold(entries)
     assert history is not None
     assert list(results(history)) == ["x"]
+
+
+def test_what_is_unfolded_folds_to_the_same_history(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    recording.job("make", status=JobStatus.FAILED, verdict="rejected", error="no memory")
+    recording.job("make", writes={"x": "x", "y": "y"}, attempt=2, code="echo", removed=["y"])
+    recording.job("stop", verdict="interrupted", error="Ctrl-C")
+    recording.job("last", verdict=None)
+    history = JournalStore(tmp_path).load(recording.end("failed"))
+    entries = list(unfold(history))
+    assert isinstance(entries[0], RunStarted)
+    assert fold(entries) == history
+    assert list(unfold(history)) == entries

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from recordings import PINNED, Recording
 
 from snakemake_repro.backends.index import open_index
-from snakemake_repro.logic.change import ChangeKind
+from snakemake_repro.logic.change import ChangeKind, FileChange, Judgement
 from snakemake_repro.logic.made import Made
 from snakemake_repro.logic.outcomes import JobOutcome, outcomes
 from snakemake_repro.logic.rebuilds import Rebuild, Rebuilt, judged, obstacle, target_of
@@ -32,28 +33,46 @@ def _made(root: Path, minutes: int = 0, **kwargs: object) -> Made:
     return made
 
 
+def _strict(_: Made, change: FileChange) -> FileChange:
+    """Judge as where no rule declares a comparator."""
+    return change
+
+
+def _tolerant(_: Made, change: FileChange) -> FileChange:
+    judgement = Judgement(comparator="json(rtol=1)", difference=None)
+    return dataclasses.replace(change, judgement=judgement if change.path == "b" else None)
+
+
 def test_the_same_bytes_are_identical_whatever_else_moved(tmp_path: Path) -> None:
     old = _made(tmp_path)
-    same = judged(old, _made(tmp_path, 1), None)
+    same = judged(old, _made(tmp_path, 1), None, _strict)
     assert (same.came, same.outputs, same.changes) == (Rebuilt.IDENTICAL, (), ())
-    moved = judged(old, _made(tmp_path, 2, params=[("p", 1)]), None)
+    moved = judged(old, _made(tmp_path, 2, params=[("p", 1)]), None, _strict)
     assert (moved.came, moved.changes[0].kind) == (Rebuilt.IDENTICAL, ChangeKind.PARAM)
 
 
 def test_every_output_counts_not_the_first_alone(tmp_path: Path) -> None:
     old = _made(tmp_path)
-    other = judged(old, _made(tmp_path, 1, writes={"a": "1", "b": "3"}), None)
+    other = judged(old, _made(tmp_path, 1, writes={"a": "1", "b": "3"}), None, _strict)
     assert (other.came, [file.path for file in other.outputs]) == (Rebuilt.DIFFERENT, ["b"])
+
+
+def test_outputs_within_tolerance_count_as_the_same_if_all_that_differ_are(tmp_path: Path) -> None:
+    old = _made(tmp_path)
+    near = judged(old, _made(tmp_path, 1, writes={"a": "1", "b": "3"}), None, _tolerant)
+    far = judged(old, _made(tmp_path, 2, writes={"a": "2", "b": "3"}), None, _tolerant)
+    assert (near.came, far.came) == (Rebuilt.TOLERATED, Rebuilt.DIFFERENT)
+    assert not Rebuild(run_id="r", of=1, jobs=(near,)).differs
 
 
 def test_a_repeat_that_fails_says_how(tmp_path: Path) -> None:
     old = _made(tmp_path)
     made, outcome = _job(tmp_path, 1, status=JobStatus.FAILED, verdict="rejected", error="no disk")
     assert made is None
-    assert (judged(old, None, outcome).came, judged(old, None, outcome).note) == (
+    assert (judged(old, None, outcome, _strict).came, judged(old, None, outcome, _strict).note) == (
         Rebuilt.FAILED, "no disk",
     )  # fmt: skip
-    assert judged(old, None, None).note == "it did not run"
+    assert judged(old, None, None, _strict).note == "it did not run"
 
 
 def test_a_job_is_named_as_snakemake_is_told(tmp_path: Path) -> None:
@@ -79,6 +98,6 @@ def test_what_cannot_be_tried_is_told_beforehand(
 
 def test_a_rebuild_of_nothing_decides_nothing(tmp_path: Path) -> None:
     assert Rebuild(run_id="r", of=0, jobs=()).undecided
-    job = judged(_made(tmp_path, environment=PINNED), _made(tmp_path, 1), None)
+    job = judged(_made(tmp_path, environment=PINNED), _made(tmp_path, 1), None, _strict)
     done = Rebuild(run_id="r", of=1, jobs=(job,))
     assert (done.undecided, done.differs, done.counts[Rebuilt.IDENTICAL]) == (False, False, 1)

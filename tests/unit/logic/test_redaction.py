@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_repro.logic.redaction import Redactor, guess_secrets, strip_credentials
+from snakemake_repro.logic.redaction import (
+    Redactor,
+    guess_secrets,
+    strip_credentials,
+    without_receiver,
+)
 
 _SECRET = "p@ss w/rd'\"+%\\ü"
 _KEY = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n  hkiG9w0BAQEFAASC\n-----END KEY-----\n"
@@ -140,3 +145,21 @@ def test_secrets_are_guessed_by_the_names_of_variables() -> None:
 def test_a_text_of_any_length_takes_linear_time(piece: str) -> None:
     text = piece * (2_000_000 // len(piece))
     assert Redactor({"A": "hunter2"}).text(f"{text} hunter2").endswith(" <redacted A>")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["snakemake", "--ray-notify", "https://chat.example.org/T0/B0/secret", "all"],
+        ["snakemake", "--ray-notify=https://chat.example.org/T0/B0/secret", "all"],
+        ["snakemake", "--ray-notif", "https://chat.example.org/T0/B0/secret", "all"],
+        ["snakemake", "all", "--ray-notify"],
+    ],
+)
+def test_whom_a_run_tells_is_not_in_its_command(words: list[str]) -> None:
+    assert list(without_receiver(words)) == ["snakemake", "all"]
+
+
+def test_other_flags_stay() -> None:
+    words = ["snakemake", "--ray-no-record", "--notemp", "all"]
+    assert list(without_receiver(words)) == words

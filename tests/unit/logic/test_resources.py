@@ -18,7 +18,9 @@ def _fit(
     defaulted: frozenset[str] = frozenset(),
     **resources: object,
 ) -> Fitted:
-    return fit(rule="r", threads=threads, resources=resources, defaulted=defaulted, nodes=nodes)
+    return fit(
+        asker="rule r", threads=threads, resources=resources, defaulted=defaulted, nodes=nodes
+    )
 
 
 def test_threads_memory_and_gpus_are_asked_of_ray() -> None:
@@ -45,7 +47,7 @@ def test_memory_that_no_node_has_is_an_error_at_once() -> None:
 
 def test_memory_and_cpus_must_be_had_on_the_same_node() -> None:
     nodes = (Node(cpus=16, memory=1_000_000_000), Node(cpus=1, memory=64_000_000_000))
-    with pytest.raises(ClusterError, match="has 1000 MB"):
+    with pytest.raises(ClusterError, match="largest node of the cluster with 16 CPUs has 1000 MB"):
         _fit(nodes, threads=16, mem_mb=2000)
 
 

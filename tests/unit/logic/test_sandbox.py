@@ -117,3 +117,19 @@ def test_directories_above_a_path_end_at_the_root() -> None:
     assert list(parents("/a/b")) == ["/a", "/"]
     assert list(parents("//a/b")) == ["//a", "//"]
     assert list(parents("/")) == []
+
+
+def test_a_shadow_is_writable_as_a_whole_and_shows_its_inputs() -> None:
+    sandbox = _plan(
+        inputs=["/w/a", "/w/data/sub/b", "/w/out/deep/c", "/data/d", "/tmp/sub/e"],
+        outputs=["/w/out/x"],
+        shadow=True,
+    )
+    assert sandbox.shadow
+    assert _zones(sandbox) == {
+        "/tmp": TEMPORARY,
+        "/w": OUTPUTS,
+        "/data": INPUTS,
+        "/w/out": OUTPUTS,
+        "/tmp/sub": INPUTS,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snakemake_repro.logic.trace import Access, Connection, parse, without_network
+from snakemake_repro.logic.trace import Access, Connection, parse, through_shadow, without_network
 
 LINES = r"""
 1113  openat(AT_FDCWD</w>, "\303\274 x", O_RDONLY) = 3</w/\303\274 x>
@@ -44,3 +44,19 @@ def test_paths_are_absolute_with_what_was_tried_and_how_it_ended() -> None:
 def test_the_network_can_be_left_out() -> None:
     uses = without_network(parse(LINES.splitlines(), "/w"))
     assert not any(isinstance(use, Connection) for use in uses)
+
+
+def test_what_lies_in_a_shadow_directory_is_the_jobs_own() -> None:
+    def access(path: str) -> Access:
+        return Access(path, writes=False, opens=True, error=None)
+
+    links = {"/w/.s/x/in": "/w/in", "/w/.s/x/data/new": "/w/data/new"}
+    connection = Connection("10.1.2.3", 443, None)
+    uses = [access("/w/.s/x/left"), *map(access, links), access("/w/.s/xy"), connection]
+    found = through_shadow(uses, "/w/.s/x", "/w", lambda path: links.get(path, path))
+    assert list(found) == [
+        access("/w/in"),
+        access("/w/data/new"),
+        access("/w/.s/xy"),
+        connection,
+    ]

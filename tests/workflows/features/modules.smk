@@ -1,4 +1,4 @@
-TARGETS += ["out/modules/out.txt", "out/modules/script.txt", "out/modules/changed.txt", "out/modules/inherited.txt"]
+TARGETS += ["out/modules/out.txt", "out/modules/script.txt", "out/modules/changed.txt", "out/modules/inherited.txt", "out/modules/source.txt"]
 
 module other:
     snakefile: "other/Snakefile"

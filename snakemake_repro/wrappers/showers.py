@@ -1,4 +1,6 @@
-"""Read one CORSIKA file: a table of its showers and a table of their muons at the ground."""
+"""What the ``corsika/read`` wrapper does: tables of showers, and of their muons at the ground."""
+
+from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
@@ -7,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from corsikaio import CorsikaParticleFile
 
-snakemake: Any
+from snakemake_repro.wrappers import request as requests
+from snakemake_repro.wrappers.files import write_bytes
+from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.tables import to_parquet
 
 MUONS = (5, 6)
 """CORSIKA's particle codes for muons of either charge. 75 and 76 are not muons at the ground but
@@ -50,12 +53,40 @@ MUON_TABLE = pa.schema(
 )
 
 
+def read(snakemake: Any, run: Any) -> None:
+    """Do what a rule with the ``corsika/read`` wrapper asks for.
+
+    Args:
+        snakemake: Snakemake's object.
+        run: What ``track`` gave.
+
+    Raises:
+        WrapperError: The rule makes no sense, or the file is no complete CORSIKA file.
+    """
+    requests.known_params("corsika/read", snakemake.params, ())
+    path = requests.required_path(snakemake.input, "run", "input")
+    place = requests.required_path(snakemake.output, "showers", "output")
+    muons_place = requests.path_of(snakemake.output, "muons")
+    showers, columns = [], []
+    for event in events(Path(path)):
+        found = muons_of(event)
+        columns.append(pa.table(found, schema=MUON_TABLE))
+        showers.append(shower_of(event, len(found["run"])))
+    muons = pa.concat_tables(columns) if columns else MUON_TABLE.empty_table()
+    write_bytes(place, to_parquet(pa.Table.from_pylist(showers, schema=SHOWERS)))
+    if muons_place is not None:
+        write_bytes(muons_place, to_parquet(muons.combine_chunks()))
+    run.log_metrics({"showers": len(showers), "muons": muons.num_rows})
+
+
 def events(path: Path) -> Iterator[Any]:
     """Yield the showers of a file, checking that it is complete.
 
     Raises:
-        SystemExit: The file is not a complete, unthinned CORSIKA particle file.
+        WrapperError: The file is not a complete, unthinned CORSIKA particle file.
     """
+    from corsikaio import CorsikaParticleFile
+
     count = 0
     try:
         with CorsikaParticleFile(path) as file:
@@ -67,15 +98,15 @@ def events(path: Path) -> Iterator[Any]:
     except (OSError, ValueError, struct.error, IndexError, StopIteration, RuntimeError) as exc:
         # StopIteration inside a generator would arrive as a RuntimeError without a message
         reason = str(exc) or type(exc).__name__
-        raise SystemExit(_not_corsika(path, f"after {count} showers: {reason}")) from None
+        raise _not_corsika(path, f"after {count} showers: {reason}") from None
     if count != announced:
-        raise SystemExit(_not_corsika(path, f"{count} of the {announced} showers it announces"))
+        raise _not_corsika(path, f"{count} of the {announced} showers it announces")
 
 
-def _not_corsika(path: Path, got: str) -> str:
-    return (
-        f"read_run: {path}: expected a complete CORSIKA particle file without thinning, got {got}. "
-        "Copy or simulate this run again, or take it out of the folder."
+def _not_corsika(path: Path, got: str) -> WrapperError:
+    return WrapperError(
+        f"{path}: expected a complete CORSIKA particle file without thinning, got {got}",
+        hint="copy or simulate this run again, or take it out of the folder",
     )
 
 
@@ -120,19 +151,3 @@ def muons_of(event: Any) -> dict[str, np.ndarray]:
         "y_m": chosen["y"].astype(np.float64) / 100,
         "t_ns": chosen["t"].astype(np.float64),
     }
-
-
-def main() -> None:
-    """Read the file of the rule ``read_run``."""
-    showers, columns = [], []
-    for event in events(Path(snakemake.input[0])):
-        found = muons_of(event)
-        columns.append(pa.table(found, schema=MUON_TABLE))
-        showers.append(shower_of(event, len(found["run"])))
-    table = pa.concat_tables(columns) if columns else MUON_TABLE.empty_table()
-    pq.write_table(pa.Table.from_pylist(showers, schema=SHOWERS), snakemake.output.showers)
-    pq.write_table(table.combine_chunks(), snakemake.output.muons)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,8 @@
+"""Fetch a file of a known digest, or members of an archive."""
+
+from snakemake_repro import track
+from snakemake_repro.wrappers.fetching import fetch
+from snakemake_repro.wrappers.problems import one_line
+
+with one_line("dataset/fetch"), track(snakemake) as run:
+    fetch(snakemake, run)

@@ -1,0 +1,1 @@
+"""Hyperparameter search that can be repeated bit for bit."""

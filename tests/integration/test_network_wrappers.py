@@ -1,0 +1,70 @@
+"""The wrappers for networks, beside Snakemake and in environments that are locked on first use."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from runs import Workspace
+
+pytestmark = pytest.mark.integration
+
+FOLDER = Path(__file__).parents[2] / "snakemake_repro" / "wrappers"
+EXAMPLE = FOLDER / "pytorch" / "train" / "test"
+MODEL, METRICS = "results/held_out.safetensors", "results/held_out.json"
+
+
+def wheels_without_cuda() -> Path | None:
+    """Return a directory that pip or uv is told to look in, with a CPU build of PyTorch."""
+    named = f"{os.environ.get('UV_FIND_LINKS', '')} {os.environ.get('PIP_FIND_LINKS', '')}"
+    places = [Path(place) for place in named.replace(",", " ").split()]
+    return next((p for p in places if [*p.glob("torch-2.13.0+cpu-*.whl")]), None)
+
+
+def scores_of(text: str) -> dict[str, float]:
+    report = json.loads(text)
+    return {f"{part}_{n}": v for part in ("train", "valid") for n, v in report[part].items()}
+
+
+EXPECTED = scores_of(
+    json.dumps(json.loads((EXAMPLE / "expected.json").read_text())["results/held_out.json"])
+)
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra `networks`")
+def test_a_network_is_trained_beside_snakemake(lonely: Workspace) -> None:
+    shutil.copytree(EXAMPLE, lonely.root, dirs_exist_ok=True)
+    lonely.ok(METRICS, executor="local")
+    assert scores_of((lonely.root / METRICS).read_text()) == pytest.approx(EXPECTED, abs=0.05)
+    (record,) = (job.record for job in lonely.history.jobs)
+    series = [metric.name for metric in record.metrics]
+    assert series.count("train_loss") == series.count("valid_loss") == 30
+    first = (lonely.root / MODEL).read_bytes()
+    lonely.ok(METRICS, "--force", executor="local")
+    assert (lonely.root / MODEL).read_bytes() == first
+    snakefile = lonely.root / "Snakefile"
+    snakefile.write_text(snakefile.read_text().replace("hidden=[16]", "hiden=[16]", 1))
+    done = lonely.fails(METRICS, "--force", executor="local")
+    (line,) = (li for li in done.output.splitlines() if li.startswith("pytorch/train: "))
+    assert line.endswith("(did you mean 'hidden'?)")
+
+
+@pytest.mark.skipif(wheels_without_cuda() is None, reason="needs a CPU build of PyTorch")
+def test_the_environment_is_locked_on_first_use_in_the_workflow(workspace: Workspace) -> None:
+    shutil.copytree(EXAMPLE, workspace.root, dirs_exist_ok=True)
+    workspace.environ["UV_FIND_LINKS"] = str(wheels_without_cuda())
+    done = workspace.ok(METRICS)
+    assert "Locks: created locks/pytorch-train.requirements.lock" in done.output
+    lock = (workspace.root / "locks/pytorch-train.requirements.lock").read_text()
+    assert "\ntorch==2.13.0+cpu " in lock
+    assert "://" not in lock
+    assert scores_of((workspace.root / METRICS).read_text()) == pytest.approx(EXPECTED, abs=0.05)
+    first = (workspace.root / MODEL).read_bytes()
+    done = workspace.ok(METRICS, "--force")
+    assert "Locks:" not in done.output
+    assert (workspace.root / MODEL).read_bytes() == first
+    assert not (FOLDER / "pytorch/train/environment.requirements.lock").exists()

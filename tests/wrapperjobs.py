@@ -1,0 +1,73 @@
+"""What wrappers are called with in tests, and showers for them to work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from snakemake.iocontainers import InputFiles, OutputFiles, Params
+
+LOCKED = (
+    "corsika/read",
+    "dataset/fetch",
+    "evaluate",
+    "lightgbm/train",
+    "predict",
+    "root/from-parquet",
+    "root/to-parquet",
+    "sklearn/train",
+    "tabular/split",
+    "tune",
+    "xgboost/train",
+)
+"""All wrappers but those whose lock is made in the workflow."""
+
+
+class Recorder:
+    """What ``track`` gives, kept in memory."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, list[float]] = {}
+        self.params: dict[str, Any] = {}
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        series = self.metrics.setdefault(name, [])
+        assert step is None or step == len(series)
+        series.append(value)
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            self.log_metric(name, value)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        self.params.update(params)
+
+
+class Job:
+    """The parts of Snakemake's object that a wrapper reads, of Snakemake's own types."""
+
+    def __init__(
+        self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> None:
+        self.input = InputFiles(fromdict=dict(inputs))
+        self.output = OutputFiles(fromdict=dict(outputs))
+        self.params = Params(fromdict=dict(params))
+        self.threads = 1
+
+
+def table(runs: range, *, seed: int = 3) -> pd.DataFrame:
+    """Return showers of which those of even runs are heavy and have more muons."""
+    generator = np.random.default_rng(seed)
+    run = np.repeat(list(runs), 12)
+    heavy = run % 2 == 0
+    energy = generator.normal(3, 0.5, len(run))
+    return pd.DataFrame(
+        {
+            "run": run,
+            "class": np.where(heavy, "heavy", "light"),
+            "muons": energy + 0.4 * heavy + generator.normal(0, 0.2, len(run)),
+            "energy": energy,
+        }
+    )
