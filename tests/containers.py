@@ -29,11 +29,16 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
+from processes import ancestors, children
 from servers import free_port
 
+from snakemake_repro.backends.containers import owners
+from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.environments.indexes import indexes
 from snakemake_repro.backends.uv import run_uv
 
+_WORKER = re.compile(r"/popen-(gw\d+)/")
+"""In the paths of temporary directories where tests run side by side."""
 _SHEBANG = re.compile(rb"\A#!/\S+/python\S*")
 _MTIME = 1_700_000_000
 _MERGED = ("bin", "sbin", "lib", "lib64")
@@ -345,6 +350,22 @@ def registry(root: Path, *, private: bool = False) -> Iterator[Registry]:
         pytest.skip("needs the program docker-registry")
     with Registry(root, private=private) as running:
         yield running
+
+
+def ours(engine: Engine) -> list[str]:
+    """Return the ids of the containers of jobs, but for those of tests that run beside this one."""
+    found = engine.client.containers.list(
+        all=True, filters={"label": owners.LABEL}, ignore_removed=True
+    )
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    beside = set() if worker is None else children(os.getppid()) - {os.getpid()}
+    mine = []
+    for container in found:
+        owner = int(container.labels[owners.LABEL].split(":")[2])
+        seen = set(_WORKER.findall(json.dumps(container.attrs)))
+        if beside.isdisjoint((owner, *ancestors(owner))) and seen <= {worker}:
+            mine.append(container.id)
+    return mine
 
 
 def _write_tar(path: Path, files: Mapping[str, bytes]) -> None:

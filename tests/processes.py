@@ -75,6 +75,11 @@ def ancestors(pid: int) -> Iterator[int]:
         yield pid
 
 
+def children(pid: int) -> set[int]:
+    """Return the processes that a process has started, ended ones that it did not wait for too."""
+    return {child for child, (parent, _, _) in _table().items() if parent == pid}
+
+
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """Let a process do nothing during the context; it may be killed in it."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from containers import ours
 from processes import descendants, kill, wait_for
 from runs import Workspace
 
-from snakemake_repro.backends.containers import owners
 from snakemake_repro.backends.containers.engine import Engine
 from snakemake_repro.backends.containers.network import EmptyNetwork
 from snakemake_repro.backends.containers.run import run
@@ -26,18 +26,11 @@ NONE = ("--ray-container-network", "none")
 LOOK = "(cat /proc/net/dev; hostname) > {output}"
 
 
-def _ours(engine: Engine) -> list[str]:
-    found = engine.client.containers.list(
-        all=True, filters={"label": owners.LABEL}, ignore_removed=True
-    )
-    return [container.id for container in found]
-
-
 @pytest.fixture
 def alone(lonely: Workspace, engine: Engine) -> Iterator[Workspace]:
     """A working directory whose runs leave no container behind."""
     yield lonely
-    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
+    wait_for(lambda: not ours(engine), timeout=10, what="the end of every container")
 
 
 @pytest.fixture
@@ -45,7 +38,7 @@ def network(engine: Engine) -> Iterator[EmptyNetwork]:
     made = EmptyNetwork(engine, user=f"{os.getuid()}:{os.getgid()}", hostname="job")
     with contextlib.closing(made):
         yield made
-    wait_for(lambda: not _ours(engine), timeout=10, what="the end of the idle container")
+    wait_for(lambda: not ours(engine), timeout=10, what="the end of the idle container")
 
 
 def _rules(workspace: Workspace, image: str, **resources: str) -> None:
@@ -103,7 +96,7 @@ def test_the_idle_container_ends_with_its_worker(
     )
     process = alone.start(*NONE, "--ray-resubmissions", "0")
     wait_for((alone.root / "started").exists, what="the job")
-    assert len(_ours(engine)) == 2
+    assert len(ours(engine)) == 2
     [pid] = descendants(process.pid, "ray::execute")
     kill(pid)
     process.communicate(timeout=60)
@@ -139,9 +132,9 @@ def test_jobs_share_a_network_and_get_another_when_it_died(
 
     first = joined()
     assert joined() == first
-    [idle] = wait_for(lambda: found if len(found := _ours(engine)) == 1 else None, what="one")
+    [idle] = wait_for(lambda: found if len(found := ours(engine)) == 1 else None, what="one")
     engine.client.api.kill(idle)
-    wait_for(lambda: not _ours(engine), what="the end of the idle container")
+    wait_for(lambda: not ours(engine), what="the end of the idle container")
     assert joined() != first
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from containers import BASIC, Registry, make_image
+from containers import BASIC, Registry, make_image, ours
 from containers import registry as private_registry
 from processes import descendants, kill, wait_for
 from runs import Workspace
@@ -96,14 +96,7 @@ def alone(lonely: Workspace, engine: Engine) -> Iterator[Workspace]:
     """A working directory whose runs leave no container behind."""
     lonely.environ["REPRO_TEST_TOKEN"] = "a-very-secret-value"
     yield lonely
-    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
-
-
-def _ours(engine: Engine) -> list[str]:
-    found = engine.client.containers.list(
-        all=True, filters={"label": owners.LABEL}, ignore_removed=True
-    )
-    return [container.id for container in found]
+    wait_for(lambda: not ours(engine), timeout=10, what="the end of every container")
 
 
 def _environments(workspace: Workspace) -> dict[str, EnvironmentRecord]:
@@ -181,7 +174,7 @@ def test_shell_script_and_wrapper_rules_run_in_two_images_by_digest(
 def shared(workspace: Workspace, engine: Engine) -> Iterator[Workspace]:
     """Like ``alone``, in the cluster that all tests share."""
     yield workspace
-    wait_for(lambda: not _ours(engine), timeout=10, what="the end of every container")
+    wait_for(lambda: not ours(engine), timeout=10, what="the end of every container")
 
 
 def _repro(workspace: Workspace, *args: str) -> subprocess.CompletedProcess[str]:
@@ -419,7 +412,7 @@ SLEEPS = "touch started; sleep 1000; touch {output}"
 def _starts(workspace: Workspace, engine: Engine) -> subprocess.Popen[str]:
     process = workspace.start("--ray-resubmissions", "0")
     wait_for((workspace.root / "started").exists, what="the job")
-    assert len(_ours(engine)) == 1
+    assert len(ours(engine)) == 1
     return process
 
 
@@ -438,7 +431,7 @@ def test_no_container_outlives_who_started_it(
     else:
         kill(process.pid, STOPS.get(victim, signal.SIGKILL))
     patience = 5 if victim in STOPS else 15
-    wait_for(lambda: not _ours(engine), timeout=patience, what="the end of the container")
+    wait_for(lambda: not ours(engine), timeout=patience, what="the end of the container")
     process.communicate(timeout=60)
     assert process.returncode != 0
     if victim in STOPS:
@@ -467,7 +460,7 @@ def test_what_a_dead_process_left_is_removed_and_nothing_else(engine: Engine, sm
     }
     try:
         owners.sweep(engine)
-        left = set(_ours(engine))
+        left = {one.id for one in engine.client.containers.list(all=True)}
         assert {name for name, one in made.items() if one.id in left} == {"another's", "elsewhere"}
     finally:
         for name in ("another's", "elsewhere"):
@@ -546,7 +539,7 @@ def test_a_gpu_that_the_engine_cannot_give_is_one_clear_error(
     with pytest.raises(EnvironmentBuildError, match="could not select device driver") as caught:
         run(engine, _job(tmp_path, small, "true", user="0:0", gpus=("0",)))
     assert "NVIDIA's container toolkit" in str(caught.value.hint)
-    assert _ours(engine) == []
+    assert ours(engine) == []
 
 
 def test_an_unreadable_workflow_is_named_and_does_not_hide_a_lock(
