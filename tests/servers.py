@@ -52,7 +52,12 @@ class MlflowServer:
             *("--backend-store-uri", f"sqlite:///{self._root / 'mlflow.db'}"),
             *("--artifacts-destination", str(self._root / "artifacts")),
         ]
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        quiet = {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            # seven processes that wait for jobs of its own, a third of a core together
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
         with (self._root / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,

@@ -54,6 +54,7 @@ class Shipping:
 
         Raises:
             StorageError: A source cannot be read, or the archive not be written.
+            UsageError: It cannot be told which of two files configures the workflow.
         """
         self._workdir = workdir
         self._archive = archive
@@ -112,6 +113,7 @@ class Shipping:
 
 def _sources(workflow: Any, workdir: Path) -> Iterator[tuple[str, Path]]:
     """Yield name in the archive and path of what jobs may need beside their inputs."""
+    yield from _configuration(workflow, workdir)
     found = {Path(os.path.normpath(workdir / name)) for name in workflow.dag.get_sources()}
     for rule in workflow.rules:
         if rule.wrapper is not None and str(rule.wrapper).startswith("file://"):
@@ -126,3 +128,24 @@ def _sources(workflow: Any, workdir: Path) -> Iterator[tuple[str, Path]]:
             continue
         below = path.is_relative_to(workdir)
         yield (path.relative_to(workdir).as_posix() if below else f"{OUTSIDE}{path}"), path
+
+
+def _configuration(workflow: Any, workdir: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the configuration files that were read where Snakemake was started.
+
+    ``workdir:`` leads elsewhere afterwards. A job has one directory, where their names fit as well.
+    """
+    start = Path(workflow.workdir_init)
+    if start == workdir:
+        return
+    for name in map(os.path.normpath, workflow.configfiles):
+        before, after = start / name, workdir / name
+        if name.startswith(("/", "..")) or not before.is_file():
+            continue
+        if after.is_file() and after.read_bytes() != before.read_bytes():
+            raise UsageError(
+                f"configfile {name} may be {before} or {after}, which differ: without a shared "
+                "file system it cannot be told which of them jobs are to read",
+                hint="Give one of them another name.",
+            )
+        yield name, before

@@ -349,16 +349,22 @@ def test_a_workflow_may_choose_its_working_directory(workspace: Workspace) -> No
     _write(
         workspace,
         {
-            "Snakefile": "workdir: 'work'\nrule x:\n    input: 'in.txt'\n    output: 'out/x'\n"
-            "    script: 'scripts/x.py'\n"
+            "Snakefile": "configfile: 'config/words.yaml'\nworkdir: 'work'\n"
+            "rule x:\n    input: 'in.txt'\n    output: 'out/x'\n    script: 'scripts/x.py'\n"
             "rule y:\n    input: 'out/x'\n    output: 'out/y'\n"
-            "    run:\n        open(output[0], 'w').write(open(input[0]).read() + 'y')\n",
+            "    run:\n        open(output[0], 'w').write(open(input[0]).read() + config['word'])\n",
+            "config/words.yaml": "word: y\n",
             "scripts/x.py": "open(snakemake.output[0], 'w').write(open('in.txt').read())\n",
             "work/in.txt": "in",
         },
     )
     workspace.ok(*APART, "--", "out/y")
     assert (workspace.root / "work/out/y").read_text() == "iny"
+
+    _write(workspace, {"work/config/words.yaml": "word: z\n"})
+    done = workspace.fails(*APART, "--forceall", "--", "out/y")
+    assert "configfile config/words.yaml may be" in done.output
+    assert "Traceback" not in done.output
 
 
 def test_an_attempt_whose_worker_is_killed_is_repeated(workspace: Workspace) -> None:
