@@ -33,6 +33,7 @@ LAYERS = (
         "snakemake_repro.cli",
         "snakemake_repro.client",
         "snakemake_repro.comparators",
+        "snakemake_repro.jobfunction",
         "snakemake_repro.wrappers",
         "snakemake_executor_plugin_ray",
         "snakemake_logger_plugin_repro",
@@ -40,8 +41,12 @@ LAYERS = (
 )
 """Lowest first. Modules of the highest layer are faces and do not import each other."""
 
-BETWEEN_FACES = {"snakemake_repro.recorder.start_recorder"}
-"""Who records starts the process that delivers; everything else of a face is its own."""
+BETWEEN_FACES = {
+    "snakemake_repro.recorder.start_recorder",
+    "snakemake_repro.client.Tracking",
+}
+"""Who records starts the process that delivers, and a job's function runs in the client's block;
+everything else of a face is its own."""
 
 PURE = (
     "snakemake_repro.errors",
