@@ -16,8 +16,8 @@ from typing import Any
 from snakemake_repro.client import Tracking
 from snakemake_repro.jobfunction.binding import RUN, bind
 from snakemake_repro.jobfunction.commandline import parse
+from snakemake_repro.jobfunction.outcome import log_results
 from snakemake_repro.jobfunction.problems import JobError
-from snakemake_repro.jobfunction.results import log_results
 
 __all__ = ["JobError", "job"]
 
