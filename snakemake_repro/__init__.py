@@ -7,7 +7,7 @@ inside environments that hold none of this package's dependencies.
 from __future__ import annotations
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "track", "wrapper"]
+__all__ = ["__version__", "job", "track", "wrapper"]
 
 
 def __getattr__(name: str) -> object:
@@ -15,6 +15,10 @@ def __getattr__(name: str) -> object:
         from snakemake_repro.wrappers import wrapper
 
         return wrapper
+    if name == "job":
+        from snakemake_repro.jobfunction import job
+
+        return job
     if name == "track":
         from snakemake_repro.client import track
 

@@ -33,6 +33,7 @@ LAYERS = (
         "snakemake_repro.cli",
         "snakemake_repro.client",
         "snakemake_repro.comparators",
+        "snakemake_repro.jobfunction",
         "snakemake_repro.wrappers",
         "snakemake_executor_plugin_ray",
         "snakemake_logger_plugin_repro",
@@ -40,8 +41,12 @@ LAYERS = (
 )
 """Lowest first. Modules of the highest layer are faces and do not import each other."""
 
-BETWEEN_FACES = {"snakemake_repro.recorder.start_recorder"}
-"""Who records starts the process that delivers; everything else of a face is its own."""
+BETWEEN_FACES = {
+    "snakemake_repro.recorder.start_recorder",
+    "snakemake_repro.client.Tracking",
+}
+"""Who records starts the process that delivers, and a job's function runs in the client's block;
+everything else of a face is its own."""
 
 PURE = (
     "snakemake_repro.errors",
@@ -116,6 +121,7 @@ ONLY_IN = {
         "snakemake_repro.agent.programs",
         "snakemake_repro.agent.scripts",
         "snakemake_repro.wrappers.packages",
+        "snakemake_repro.wrappers.scripting",
         "snakemake_repro.wrappers.tuning.slots",
     ),
     "snakemake": (
@@ -142,6 +148,9 @@ ONLY_IN = {
     "sklearn": ("snakemake_repro.wrappers",),
     "xgboost": ("snakemake_repro.wrappers",),
     "lightgbm": ("snakemake_repro.wrappers",),
+    "jupyter_client": ("snakemake_repro.wrappers.notebooks",),
+    "nbclient": ("snakemake_repro.wrappers.notebooks",),
+    "nbformat": ("snakemake_repro.wrappers.notebooks",),
     "optuna": ("snakemake_repro.wrappers.tuning",),
     "uproot": ("snakemake_repro.canonical.root", "snakemake_repro.wrappers.roots"),
 }
@@ -158,8 +167,11 @@ IMPORT_NAMES = {
     "scikit-learn": "sklearn",
     "xgboost-cpu": "xgboost",
 }
-OPTIONAL = {"pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"}
-"""Seeded when a job has them, and needed by what the extras `corsika`, `networks` and `root` are for alone."""
+OPTIONAL = {
+    *("pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"),
+    *("jupyter_client", "nbclient", "nbformat"),
+}
+"""Seeded when a job has them, and needed by what the extras `corsika`, `networks`, `notebook` and `root` are for alone."""
 
 FORKS = {
     "snakemake_repro.backends.processtree",
@@ -172,7 +184,7 @@ NEVER_FIRST = frozenset(
         "ray", "mlflow", "docker", "rattler", "conda_lock", "git", "uv", "networkx", "jinja2", "pandas",
         "numpy", "sklearn", "xgboost", "lightgbm", "optuna", "matplotlib", "pyarrow", "yaml", "rich",
         "snakemake", "sqlalchemy", "scipy", "joblib", "requests", "rocrate",
-        "cryptography",
+        "cryptography", "nbclient", "nbformat", "jupyter_client",
     )
 )  # fmt: skip
 """Imported inside the function that needs them, or not at all."""

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from snakemake.iocontainers import InputFiles, OutputFiles, Params
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
 
 LOCKED = (
     "corsika/read",
     "dataset/fetch",
     "evaluate",
     "lightgbm/train",
+    "notebook",
     "predict",
     "root/from-parquet",
     "root/to-parquet",
+    "script",
     "sklearn/train",
     "tabular/split",
     "tune",
@@ -49,11 +51,18 @@ class Job:
     """The parts of Snakemake's object that a wrapper reads, of Snakemake's own types."""
 
     def __init__(
-        self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], params: Mapping[str, Any]
+        self,
+        inputs: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        params: Mapping[str, Any],
+        wildcards: Mapping[str, str] | None = None,
+        log: Mapping[str, str] | None = None,
     ) -> None:
         self.input = InputFiles(fromdict=dict(inputs))
         self.output = OutputFiles(fromdict=dict(outputs))
         self.params = Params(fromdict=dict(params))
+        self.wildcards = Wildcards(fromdict=dict(wildcards or {}))
+        self.log = Log(fromdict=dict(log or {}))
         self.threads = 1
 
 

@@ -291,6 +291,7 @@ class _Node:
             "wildcards": dict(first.spec.wildcards),
             "attempt": task.attempt,
             "threads": task.threads,
+            "programs": environment.programs,
         }
         env["REPRO_JOB"] = json.dumps(description)
         env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"

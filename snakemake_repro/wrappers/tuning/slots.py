@@ -17,16 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_repro.logic.resources import THREAD_VARIABLES
+from snakemake_repro.wrappers.interpreters import interpreter_of, python_path, text_of
 from snakemake_repro.wrappers.problems import WrapperError
 
-_INTERPRETERS: Mapping[str, tuple[str, ...]] = {
-    ".py": (sys.executable,),
-    ".sh": ("bash",),
-    ".bash": ("bash",),
-    ".R": ("Rscript",),
-    ".r": ("Rscript",),
-    ".jl": ("julia",),
-}
 _TICK_S = 0.01
 """How often a running script's metrics are looked at: small beside what starting one costs."""
 _PATIENCE_S = 2.0
@@ -119,11 +112,11 @@ class Slot:
 
     def _run_script(self, trial: Assignment, metrics: _Metrics, report: Report) -> Ending:
         script = Path(trial.what)
-        values = {f"REPRO_PARAM_{name}": _text(value) for name, value in trial.params.items()}
+        values = {f"REPRO_PARAM_{name}": text_of(value) for name, value in trial.params.items()}
         values |= {f"REPRO_INPUT_{name}": path for name, path in trial.inputs.items()}
         try:
             self._script = process = subprocess.Popen(
-                [*_INTERPRETERS.get(script.suffix, ()), str(script.resolve())],
+                [*interpreter_of(script), str(script.resolve())],
                 env={**os.environ, **self._environ(trial), **values},
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
@@ -182,16 +175,11 @@ class Slot:
 
     def _warm(self, trial: Assignment) -> subprocess.Popen[bytes]:
         if self._worker is None:
-            import snakemake_repro
-
-            ours = str(Path(snakemake_repro.__file__).parents[1])
-            inherited = os.environ.get("PYTHONPATH")
-            path = ours if not inherited else f"{inherited}{os.pathsep}{ours}"
             self._buffer = b""
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", "snakemake_repro.wrappers.tuning.worker"],
                 # libraries read these when they are imported
-                env={**os.environ, **self._environ(trial), "PYTHONPATH": path},
+                env={**os.environ, **self._environ(trial), "PYTHONPATH": python_path()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
@@ -307,11 +295,6 @@ def _returned(value: Any, objectives: tuple[str, ...]) -> Ending:
     if not all(math.isfinite(number) for number in numbers):
         return Ending(problem="it measured a number that is not finite")
     return Ending(values=tuple(float(number) for number in numbers))
-
-
-def _text(value: Any) -> str:
-    """Return a parameter for a shell: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _deadline(trial: Assignment) -> float:
