@@ -99,7 +99,8 @@ def _classes(models: list[Model], tables: list[str]) -> tuple[Any, ...]:
     first = models[0].classes
     if first is None:
         raise WrapperError(
-            "input: expected a classifier as model=, got a model that predicts numbers",
+            "input: expected a classifier as model=, got a model that "
+            f"{'predicts numbers' if models[0].columns is None else 'describes rows'}",
             hint="the metrics= of its training say how good it is",
         )
     for model in models:

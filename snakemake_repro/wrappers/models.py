@@ -29,13 +29,17 @@ class Model:
         features: Names of the columns it wants, in order; ``None`` where it does not know.
         classes: What it tells apart, in the order of its scores; ``None`` for numbers.
         probabilistic: The scores are probabilities.
-        output: Gives for a table of n rows n numbers, or n times as many scores as classes.
+        output: Gives for a table of n rows n numbers, or n times as many scores as classes, or as
+            many numbers as columns.
+        columns: Names of the numbers that describe a row, where the model makes several; the last
+            one is the error. ``None`` where it predicts.
     """
 
     features: tuple[str, ...] | None
     classes: tuple[Any, ...] | None
     probabilistic: bool
     output: Callable[[Any], Scores]
+    columns: tuple[str, ...] | None = None
 
 
 def load_model(path: str) -> Model:
@@ -63,6 +67,8 @@ def parse_model(data: bytes, path: str) -> Model:
     # a length of eight bytes, then JSON; its first byte may be any, the others' as well
     if data[6:9] == b"\0\0{":
         return _modules(data, path)
+    if data.startswith(b"PK"):
+        return _keras(data, path)
     if data.startswith(b"{"):
         return _xgboost(data, path)
     if data.startswith(b"tree"):
@@ -147,8 +153,23 @@ def _scikit_learn(data: bytes, path: str) -> Model:
     )
 
 
+def _keras(data: bytes, path: str) -> Model:
+    """Return a model of Keras, which is not needed to judge rows with it."""
+    import io
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            plain = archive.read(networks.KERAS_MEMBER)
+    except KeyError:
+        raise _unnamed(path, "keras/train") from None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as exc:
+        raise _damaged(path, "Keras", exc) from exc
+    return _modules(plain, path)
+
+
 def _modules(data: bytes, path: str) -> Model:
-    """Return a perceptron of PyTorch, which is not needed to judge rows with it."""
+    """Return a network of modules, whose library is not needed to judge rows with it."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -163,6 +184,8 @@ def _modules(data: bytes, path: str) -> Model:
 
     classes = about["classes"]
     scaling = networks.scaling_in(about)
+    if "encoder" in about:
+        return _autoencoder(about, tensors)
 
     def output(rows: Any) -> Scores:
         values = networks.forward(about["modules"], tensors, scaling.features(rows))
@@ -176,6 +199,29 @@ def _modules(data: bytes, path: str) -> Model:
         classes=None if classes is None else tuple(classes),
         probabilistic=classes is not None,
         output=output,
+    )
+
+
+def _autoencoder(about: Mapping[str, Any], tensors: Mapping[str, Any]) -> Model:
+    """Return what describes a row by its latent numbers and the error of its reconstruction.
+
+    The error is the mean square over the scaled features.
+    """
+    scaling, encoder = networks.scaling_in(about), about["encoder"]
+
+    def output(rows: Any) -> Scores:
+        scaled = scaling.features(rows)
+        codes = networks.forward(about["modules"][:encoder], tensors, scaled)
+        again = networks.forward(about["modules"], tensors, codes, first=encoder)
+        return np.column_stack([codes, np.square(again - scaled).mean(axis=1)])
+
+    latent = (f"latent_{place + 1}" for place in range(about["latent"]))
+    return Model(
+        features=tuple(about["features"]),
+        classes=None,
+        probabilistic=False,
+        output=output,
+        columns=(*latent, "reconstruction_error"),
     )
 
 
@@ -204,12 +250,16 @@ def _two_columns(scores: Scores) -> Scores:
 
 def _about(text: str | None, path: str, wrapper: str) -> Mapping[str, Any]:
     if text is None:
-        raise WrapperError(
-            f"{path}: expected a model that names its features and classes, got one without",
-            hint=f"train it with {wrapper}",
-        )
+        raise _unnamed(path, wrapper)
     about: Mapping[str, Any] = json.loads(text)
     return about
+
+
+def _unnamed(path: str, wrapper: str) -> WrapperError:
+    return WrapperError(
+        f"{path}: expected a model that names its features and classes, got one without",
+        hint=f"train it with {wrapper}",
+    )
 
 
 def _damaged(path: str, library: str, reason: object) -> WrapperError:

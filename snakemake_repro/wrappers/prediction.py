@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from snakemake_repro.wrappers import request as requests
+from snakemake_repro.wrappers.answers import kept_columns, with_answers
 from snakemake_repro.wrappers.files import write_bytes, write_json
 from snakemake_repro.wrappers.judging import judge
 from snakemake_repro.wrappers.models import Model, Scores, load_model
-from snakemake_repro.wrappers.problems import WrapperError
-from snakemake_repro.wrappers.tables import check_column, read_arrow, to_parquet
+from snakemake_repro.wrappers.tables import read_arrow, to_parquet
 
 _KNOWN = ("keep", "features")
 
@@ -32,54 +32,25 @@ def predict(snakemake: Any, run: Any) -> None:
     model = load_model(requests.required_path(snakemake.input, "model", "input"))
     path = requests.required_path(snakemake.input, "data", "input")
     table = read_arrow(path)
-    kept = table.select(_kept(params, table.column_names, path))
+    columns = table.column_names
+    kept = table.select(kept_columns(params, columns, path, default=columns))
     scores = judge(model, table.to_pandas(), params, without=(), path=path)
     report = _report(model, scores)
     run.log_metrics({"rows": report["rows"]} | _flat(report["predicted"]))
-    write_bytes(target, to_parquet(_with_answers(kept, model, scores, path)))
+    write_bytes(target, to_parquet(with_answers(kept, model, scores, path)))
     if (place := requests.path_of(snakemake.output, "report")) is not None:
         write_json(place, report)
-
-
-def _kept(params: Mapping[str, Any], columns: list[str], path: str) -> list[str]:
-    """Return the names of the columns to keep: all of them, or those that the rule names."""
-    if params.get("keep") is None:
-        return columns
-    # unlike a list of features, one of columns to keep may be empty
-    wanted = list(requests.names(params, "keep")) if params["keep"] != [] else []
-    for name in wanted:
-        check_column(columns, name, path=path, role="keep", param="keep")
-    return wanted
-
-
-def _with_answers(kept: Any, model: Model, scores: Scores, path: str) -> Any:
-    """Return the kept columns and, after them, the answers."""
-    import pyarrow as pa
-
-    answers: dict[str, Any] = {}
-    if model.classes is None:
-        answers["predicted"] = scores
-    else:
-        answers["predicted"] = pa.array(model.classes).take(pa.array(scores.argmax(axis=1)))
-        answers |= {f"score_{name}": scores[:, code] for code, name in enumerate(model.classes)}
-    for name, values in answers.items():
-        if name in kept.column_names:
-            raise WrapperError(
-                f"{path}: expected a table without a column {name!r}, which is what the wrapper "
-                "adds, got one with it",
-                hint="name the other columns as params: keep=, or rename it",
-            )
-        kept = kept.append_column(name, pa.array(values))
-    return kept
 
 
 def _report(model: Model, scores: Scores) -> dict[str, Any]:
     predicted: dict[str, Any]
     if model.classes is None:
+        # of what describes a row, its last number says how well
+        numbers = scores if model.columns is None else scores[:, -1]
         predicted = {
-            "mean": float(scores.mean()),
-            "min": float(scores.min()),
-            "max": float(scores.max()),
+            "mean": float(numbers.mean()),
+            "min": float(numbers.min()),
+            "max": float(numbers.max()),
         }
     else:
         counts = np.bincount(scores.argmax(axis=1), minlength=len(model.classes))

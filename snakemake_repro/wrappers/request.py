@@ -44,8 +44,23 @@ class Request:
     own: Mapping[str, Any]
 
 
-def parse(snakemake: Any) -> Request:
-    """Return what the rule asks for.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Tables:
+    """What to learn from.
+
+    Attributes:
+        train: Parquet file to fit the model to.
+        valid: Parquet file to measure the model on; ``None`` where there is none.
+        whole: It is all there is: the rule gave it as ``data=``.
+    """
+
+    train: str
+    valid: str | None
+    whole: bool
+
+
+def tables_of(snakemake: Any) -> Tables:
+    """Return the tables that the rule gives.
 
     Raises:
         WrapperError: The rule does not follow the interface of the train wrappers.
@@ -62,18 +77,28 @@ def parse(snakemake: Any) -> Request:
             "input: expected valid= only beside train=, got it beside data=",
             hint="give train= and valid=",
         )
+    return Tables(train=data or train or "", valid=valid, whole=data is not None)
+
+
+def parse(snakemake: Any) -> Request:
+    """Return what the rule asks for.
+
+    Raises:
+        WrapperError: The rule does not follow the interface of the train wrappers.
+    """
+    tables = tables_of(snakemake)
     params = named_params(snakemake.params)
     features = params.get("features")
     return Request(
-        train=data or train or "",
-        valid=valid,
+        train=tables.train,
+        valid=tables.valid,
         model=required_path(snakemake.output, "model", "output"),
         metrics=required_path(snakemake.output, "metrics", "output"),
         target=text(params, "target"),
         features=None if features is None else names(params, "features"),
         group=optional_text(params, "group"),
         seed=seed_of(snakemake),
-        folds=whole(params, "folds", default=DEFAULT_FOLDS, low=0) if data is not None else 0,
+        folds=whole(params, "folds", default=DEFAULT_FOLDS, low=0) if tables.whole else 0,
         threads=int(snakemake.threads),
         own={name: value for name, value in params.items() if name not in _RESERVED},
     )

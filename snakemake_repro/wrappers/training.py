@@ -57,8 +57,14 @@ def train(snakemake: Any, run: Any, family: Family) -> None:
     request = requests.parse(snakemake)
     rows, names = _read(request, request.train, None)
     valid = None if request.valid is None else _read(request, request.valid, names)[0]
-    if valid is not None:
-        _check_groups(request, rows, valid)
+    if valid is not None and request.group is not None:
+        check_groups(
+            request.group,
+            rows.groups,
+            valid.groups,
+            train=request.train,
+            valid=str(request.valid),
+        )
     learner = family.learner(request.own, rows.target, seed=request.seed, threads=request.threads)
     if learner.classifier and rows.target.nunique() < 2:  # noqa: PLR2004
         raise WrapperError(
@@ -76,12 +82,17 @@ def train(snakemake: Any, run: Any, family: Family) -> None:
     if request.folds:
         report["cross_validation"] = _cross_validate(family, learner, request, rows)
     run.log_params({"estimator": learner.name})
-    for name, values in curves.items():
-        for step, value in enumerate(values):
-            run.log_metric(name, float(value), step=step)
+    log_curves(run, curves)
     run.log_metrics(_flat(report))
     write_bytes(request.model, content)
     write_json(request.metrics, report)
+
+
+def log_curves(run: Any, curves: Curves) -> None:
+    """Record how the training went, round by round."""
+    for name, values in curves.items():
+        for step, value in enumerate(values):
+            run.log_metric(name, float(value), step=step)
 
 
 def _read(
@@ -105,15 +116,24 @@ def _read(
     return rows, names
 
 
-def _check_groups(request: Request, rows: _Rows, valid: _Rows) -> None:
-    """Check that no group stands on both sides: the scores would flatter the model."""
-    if rows.groups is None:
-        return
-    shared = np.intersect1d(rows.groups, valid.groups)
+def check_groups(name: str, ours: Any, others: Any, *, train: str, valid: str) -> None:
+    """Check that no group stands on both sides: the scores would flatter the model.
+
+    Args:
+        name: Of the column.
+        ours: Group of each row to learn from.
+        others: Group of each row to measure on.
+        train: Where those come from, for the message.
+        valid: Where these come from.
+
+    Raises:
+        WrapperError: One does.
+    """
+    shared = np.intersect1d(ours, others)
     if len(shared):
         raise WrapperError(
-            f"{request.valid}: expected other groups (column {request.group!r}) than in "
-            f"{request.train}, got {listed(shared)} in both",
+            f"{valid}: expected other groups (column {name!r}) than in "
+            f"{train}, got {listed(shared)} in both",
             hint="split whole groups, not rows",
         )
 

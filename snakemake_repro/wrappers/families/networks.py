@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,18 @@ Floats = npt.NDArray[np.float64]
 ABOUT = "snakemake_repro"
 """Key of a model file's metadata that names its features, classes and modules."""
 
-ACTIVATIONS = ("relu", "elu", "tanh", "sigmoid")
-"""Those that mean the same in every library, and that ``predict`` knows."""
+KERAS_MEMBER = "snakemake_repro.safetensors"
+"""Member of a model file of Keras that says the same as the file, for who has no Keras."""
 
-_DEFAULTS: Mapping[str, Any] = {
+ACTIVATIONS: Mapping[str, str] = {
+    "relu": "ReLU",
+    "elu": "ELU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+}
+"""Those that mean the same in every library, and that ``predict`` knows -> PyTorch's class."""
+
+DEFAULTS: Mapping[str, Any] = {
     "hidden": (64, 64),
     "activation": "relu",
     "dropout": 0.0,
@@ -112,36 +122,85 @@ class Scaling:
 
 
 def network_learner(
-    own: Mapping[str, Any], target: Any, *, name: str, seed: int, threads: int
+    own: Mapping[str, Any],
+    target: Any,
+    *,
+    name: str,
+    seed: int,
+    threads: int,
+    others: Sequence[str] = (),
 ) -> Learner:
     """Return an unfitted network for a target column.
+
+    Args:
+        own: Its parameters.
+        target: The column.
+        name: Of the learner.
+        seed: Of everything random.
+        threads: For the arithmetic.
+        others: Names of parameters that the library reads by itself.
 
     Raises:
         WrapperError: There is no such parameter, or it has no such value.
     """
-    given = dict(own)
-    weight = given.pop("class_weight", None)
-    check_names(given, sorted([*_DEFAULTS, "class_weight"]), name)
+    check_names(own, sorted([*DEFAULTS, "class_weight", *others]), name)
     classifier = is_classification(target, None, ())
-    merged = {**_DEFAULTS, **given}
-    settings = Settings(
-        hidden=_widths(merged["hidden"]),
-        activation=_activation(merged["activation"]),
-        dropout=_number(merged, "dropout", below=1.0),
-        epochs=requests.whole(merged, "epochs", default=1, low=1),
-        batch_size=requests.whole(merged, "batch_size", default=1, low=2),
-        learning_rate=_number(merged, "learning_rate"),
-        weight_decay=_number(merged, "weight_decay"),
-        seed=seed,
-        threads=threads,
-    )
+    settings = settings_of(own, DEFAULTS, seed=seed, threads=threads)
     return Learner(
         name=name,
         estimator=Network(settings=settings, classifier=classifier),
         classifier=classifier,
         encode=True,
-        class_weight=weight,
+        class_weight=own.get("class_weight"),
     )
+
+
+def settings_of(
+    own: Mapping[str, Any], defaults: Mapping[str, Any], *, seed: int, threads: int
+) -> Settings:
+    """Return how a network is built and trained, from its parameters or else the defaults.
+
+    Raises:
+        WrapperError: A parameter has no such value.
+    """
+    merged = {**defaults, **own}
+    return Settings(
+        hidden=_widths(merged["hidden"]),
+        activation=_activation(merged["activation"]),
+        dropout=number(merged, "dropout", below=1.0),
+        epochs=requests.whole(merged, "epochs", default=1, low=1),
+        batch_size=requests.whole(merged, "batch_size", default=1, low=2),
+        learning_rate=number(merged, "learning_rate"),
+        weight_decay=number(merged, "weight_decay"),
+        seed=seed,
+        threads=threads,
+    )
+
+
+def number(params: Mapping[str, Any], name: str, *, below: float = np.inf) -> float:
+    """Return a parameter that is a number of at least 0.
+
+    Raises:
+        WrapperError: It is something else, or too large.
+    """
+    value = params[name]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < below:
+        return float(value)
+    limits = "of at least 0" if below == np.inf else f"from 0 to below {below:g}"
+    raise WrapperError(f"params: expected a number {limits} as {name}=, got {value!r}")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of Python and NumPy; afterwards they go on from where they were."""
+    random_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one
+    try:
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - as above
+        yield
+    finally:
+        random.setstate(random_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002 - as above
 
 
 def scaling_of(rows: Any, target: Any, *, classifier: bool) -> Scaling:
@@ -189,17 +248,16 @@ def require_suffix(path: str, suffix: str, what: str) -> None:
         )
 
 
-def described(network: Network, about: Mapping[str, Any]) -> dict[str, Any]:
+def described(scaling: Scaling, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a model's file says about it, besides its weights.
 
     The scaling stands there as decimal numbers that are read back exactly.
     """
-    assert network.scaling is not None
     return {
         **about,
-        "mean": network.scaling.mean.tolist(),
-        "deviation": network.scaling.deviation.tolist(),
-        "target": list(network.scaling.target),
+        "mean": scaling.mean.tolist(),
+        "deviation": scaling.deviation.tolist(),
+        "target": list(scaling.target),
     }
 
 
@@ -214,7 +272,7 @@ def scaling_in(about: Mapping[str, Any]) -> Scaling:
 
 
 def dump_modules(
-    network: Network,
+    scaling: Scaling,
     about: Mapping[str, Any],
     modules: Sequence[Mapping[str, Any]],
     tensors: Mapping[str, npt.NDArray[Any]],
@@ -222,30 +280,49 @@ def dump_modules(
     """Return a perceptron as a safetensors file.
 
     Args:
-        network: Fitted.
-        about: Names of features and classes.
+        scaling: Of its features and target.
+        about: Names of features and classes; of an autoencoder also ``encoder``, how many of the
+            modules encode.
         modules: In order, each by the name of PyTorch's class (``kind``).
         tensors: Named and shaped as in a ``torch.nn.Sequential`` of these modules.
     """
     from safetensors.numpy import save
 
-    text = json.dumps({**described(network, about), "modules": modules}, sort_keys=True)
+    text = json.dumps({**described(scaling, about), "modules": modules}, sort_keys=True)
     # one entry only: those of several have no fixed order in the file
     return bytes(save(dict(tensors), metadata={ABOUT: text}))
 
 
-def forward(modules: Sequence[Mapping[str, Any]], tensors: Mapping[str, Any], rows: Any) -> Floats:
+def forward(
+    modules: Sequence[Mapping[str, Any]],
+    tensors: Mapping[str, Any],
+    rows: Any,
+    *,
+    first: int = 0,
+) -> Floats:
     """Return what the modules of a perceptron make of scaled rows (n, f), in double precision.
+
+    Args:
+        modules: In order.
+        tensors: Of these modules.
+        rows: Scaled.
+        first: Number of the module to begin with.
 
     Raises:
         KeyError: A tensor is missing, or a module is none that we write.
     """
     values = np.asarray(rows, np.float64)
-    for number, module in enumerate(modules):
+    for place, module in enumerate(modules[first:], first):
+
+        def own(name: str, place: int = place) -> Floats:
+            return np.asarray(tensors[f"{place}.{name}"], np.float64)
+
         kind = module["kind"]
         if kind == "Linear":
-            weight = np.asarray(tensors[f"{number}.weight"], np.float64)
-            values = values @ weight.T + np.asarray(tensors[f"{number}.bias"], np.float64)
+            values = values @ own("weight").T + own("bias")
+        elif kind == "BatchNorm1d":
+            scale = own("weight") / np.sqrt(own("running_var") + module["eps"])
+            values = (values - own("running_mean")) * scale + own("bias")
         else:
             values = _ACTIVATIONS[kind](values)
     return values
@@ -285,11 +362,3 @@ def _activation(value: object) -> str:
     raise WrapperError(
         f"params: expected one of {listed(ACTIVATIONS)} as activation=, got {value!r}"
     )
-
-
-def _number(params: Mapping[str, Any], name: str, *, below: float = np.inf) -> float:
-    value = params[name]
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < below:
-        return float(value)
-    limits = "of at least 0" if below == np.inf else f"from 0 to below {below:g}"
-    raise WrapperError(f"params: expected a number {limits} as {name}=, got {value!r}")

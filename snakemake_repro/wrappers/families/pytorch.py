@@ -52,7 +52,8 @@ class PyTorch:
     def dump(self, estimator: Network, about: Mapping[str, Any], path: str) -> bytes:
         """Return the network as a safetensors file."""
         require_suffix(path, ".safetensors", "a network of PyTorch")
-        return dump_sequence(estimator, about)
+        assert estimator.scaling is not None
+        return dump_sequence(estimator.fitted, estimator.scaling, about)
 
 
 def _train(model: Any, loss: Any, tensors: Any, settings: Settings) -> Curves:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from snakemake_repro.wrappers.families.networks import Network, Settings, dump_modules
+from snakemake_repro.wrappers.families.networks import (
+    ACTIVATIONS,
+    Scaling,
+    Settings,
+    dump_modules,
+    seeded,
+)
 
 
 @contextmanager
@@ -15,18 +21,12 @@ def repeatable(settings: Settings) -> Iterator[None]:
 
     What was set before is set again afterwards.
     """
-    import random
-
-    import numpy as np
     import torch
 
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
-    random_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one
     try:
-        with torch.random.fork_rng(devices=[]):
-            random.seed(settings.seed)
-            np.random.seed(settings.seed)  # noqa: NPY002 - as above
+        with seeded(settings.seed), torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             torch.set_num_threads(settings.threads)
             torch.use_deterministic_algorithms(mode=True)
@@ -34,33 +34,43 @@ def repeatable(settings: Settings) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
-        random.setstate(random_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002 - as above
 
 
 def perceptron(settings: Settings, *, features: int, outputs: int) -> Any:
     """Return a ``torch.nn.Sequential`` with first weights."""
     from torch import nn
 
-    kinds = {"relu": nn.ReLU, "elu": nn.ELU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
     modules: list[Any] = []
     width = features
     for wider in settings.hidden:
-        modules += [nn.Linear(width, wider), kinds[settings.activation]()]
+        modules += [nn.Linear(width, wider), activation(settings)]
         if settings.dropout:
             modules.append(nn.Dropout(settings.dropout))
         width = wider
     return nn.Sequential(*modules, nn.Linear(width, outputs))
 
 
-def dump_sequence(network: Network, about: Mapping[str, Any]) -> bytes:
-    """Return a fitted ``torch.nn.Sequential`` as a safetensors file."""
+def activation(settings: Settings) -> Any:
+    """Return the module that stands behind each hidden layer."""
     from torch import nn
 
-    modules = [m for m in network.fitted if not isinstance(m, nn.Dropout)]
+    return getattr(nn, ACTIVATIONS[settings.activation])()
+
+
+def dump_sequence(layers: Iterable[Any], scaling: Scaling, about: Mapping[str, Any]) -> bytes:
+    """Return fitted modules that follow each other as a safetensors file."""
+    from torch import nn
+
+    modules = [m for m in layers if not isinstance(m, nn.Dropout)]
     state = nn.Sequential(*modules).state_dict()
-    kinds = [{"kind": type(m).__name__} for m in modules]
-    return dump_modules(network, about, kinds, {n: t.cpu().numpy() for n, t in state.items()})
+    # how many batches a normalisation saw is of no use to who judges rows
+    tensors = {n: t.cpu().numpy() for n, t in state.items() if t.is_floating_point()}
+    return dump_modules(scaling, about, [_described(m) for m in modules], tensors)
+
+
+def _described(module: Any) -> dict[str, Any]:
+    found = {"kind": type(module).__name__}
+    return {**found, "eps": module.eps} if hasattr(module, "eps") else found
 
 
 def loss_of(*, classifier: bool, weights: Any) -> Any:
