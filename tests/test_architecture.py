@@ -168,7 +168,7 @@ IMPORT_NAMES = {
     "xgboost-cpu": "xgboost",
 }
 OPTIONAL = {
-    *("pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"),
+    *("keras", "pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"),
     *("jupyter_client", "nbclient", "nbformat"),
 }
 """Seeded when a job has them, and needed by what the extras `corsika`, `networks`, `notebook` and `root` are for alone."""

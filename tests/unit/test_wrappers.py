@@ -27,6 +27,7 @@ from snakemake_repro.errors import UsageError
 from snakemake_repro.wrappers import reference, wrapper
 from snakemake_repro.wrappers.evaluation import evaluate
 from snakemake_repro.wrappers.families.base import Family
+from snakemake_repro.wrappers.families.keras import Keras
 from snakemake_repro.wrappers.families.lightgbm import LightGBM
 from snakemake_repro.wrappers.families.pytorch import PyTorch
 from snakemake_repro.wrappers.families.scikit_learn import ScikitLearn
@@ -39,11 +40,15 @@ from snakemake_repro.wrappers.training import train
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "snakemake_repro" / "wrappers"
-NETWORKS = ("pytorch/train",)
+NETWORKS = ("keras/train", "pytorch/train")
 """Wrappers that come without a lock, and whose libraries are an extra."""
 
 HAS_TORCH = pytest.mark.skipif(
     find_spec("torch") is None, reason="PyTorch is not installed: the extra `networks`"
+)
+HAS_KERAS = pytest.mark.skipif(
+    find_spec("keras") is None or find_spec("torch") is None,
+    reason="Keras and PyTorch are not installed: the extra `networks`",
 )
 LOCKS = sorted(
     [*FOLDER.rglob("environment.requirements.lock"), *(ROOT / "envs").glob("*.requirements.lock")]
@@ -79,6 +84,13 @@ FAMILIES = [
         {"epochs": 8, "hidden": [16], "learning_rate": 0.02, "dropout": 0.1},
         id="pytorch",
         marks=HAS_TORCH,
+    ),
+    pytest.param(
+        Keras("torch"),
+        "m.keras",
+        {"epochs": 8, "hidden": [16], "learning_rate": 0.02, "dropout": 0.1},
+        id="keras",
+        marks=HAS_KERAS,
     ),
 ]
 
@@ -128,7 +140,7 @@ def test_a_wrapper_begins_with_nothing_that_its_environment_lacks(name: str) -> 
         "tenacity",
         "corsikaio",
     }
-    allowed |= {"safetensors", "torch", "pytorch_lightning"}
+    allowed |= {"safetensors", "torch", "pytorch_lightning", "keras", "tensorflow"}
     allowed |= {"jupyter_client", "nbclient", "nbformat"}
     todo, seen = [FOLDER / name / "wrapper.py"], set()
     while todo:
@@ -302,6 +314,13 @@ def test_the_validation_is_recorded_after_every_round(
             {"epochs": 40, "learning_rate": 0.02},
             id="pytorch",
             marks=HAS_TORCH,
+        ),
+        pytest.param(
+            Keras("torch"),
+            "m.keras",
+            {"epochs": 40, "learning_rate": 0.02},
+            id="keras",
+            marks=HAS_KERAS,
         ),
     ],
 )
@@ -703,6 +722,7 @@ def test_too_many_folds_for_the_rows_are_an_error(showers: Path) -> None:
     [
         (b"", r"expected a model of one of our train wrappers, .* begins with b''"),
         (b"{}", r"expected a model of XGBoost, got a file that cannot be read as one"),
+        (b"PK\x03\x04oops", r"expected a model of Keras, got a file that cannot be read as one"),
         (b"tree\n", r"expected a model of LightGBM, got a file that cannot be read as one"),
         (
             b"\x80\x04oops",

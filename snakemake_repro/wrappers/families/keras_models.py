@@ -101,7 +101,7 @@ def repeatable(backend: str, settings: Settings) -> Iterator[Any]:
     keras = load_keras(backend)
     # names of layers count up in a process, and stand in the file
     keras.utils.clear_session(free_memory=False)
-    with _backend(backend, settings), keras.device("cpu:0"), warnings.catch_warnings():
+    with _backend(backend, settings), keras.device("cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own debts: how it asks PyTorch for arrays
         keras.utils.set_random_seed(settings.seed)
         yield keras
@@ -195,10 +195,10 @@ def dump_fitted(fitted: Fitted, scaling: Scaling, about: Mapping[str, Any], path
         WrapperError: The path has another suffix than ``.keras``.
     """
     require_suffix(path, ".keras", "a model of Keras")
-    modules, tensors = _modules(fitted)
-    plain = dump_modules(scaling, about, modules, tensors)
     with tempfile.TemporaryDirectory(prefix="repro-") as directory, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as above
+        modules, tensors = _modules(fitted)
+        plain = dump_modules(scaling, about, modules, tensors)
         place = Path(directory, "model.keras")
         fitted.model.save(place)
         with zipfile.ZipFile(place, "a") as archive:
