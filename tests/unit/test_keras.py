@@ -98,11 +98,11 @@ def test_training_with_keras_leaves_pytorch_and_the_user_as_they_were(
 
     monkeypatch.setenv("HOME", str(showers / "home"))
     torch.manual_seed(5)
-    expected = torch.rand(3), np.random.get_state()[1].tolist()
+    expected = torch.rand(3), np.random.get_state()[1].tolist()  # noqa: NPY002
     torch.manual_seed(5)
     encoded(showers, kind="autoencoder", epochs=1)
     assert torch.equal(torch.rand(3), expected[0])
-    assert np.random.get_state()[1].tolist() == expected[1]
+    assert np.random.get_state()[1].tolist() == expected[1]  # noqa: NPY002
     assert not torch.are_deterministic_algorithms_enabled()
     assert not (showers / "home").exists()
 
