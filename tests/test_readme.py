@@ -39,7 +39,7 @@ def test_the_study_is_installed_run_and_reported() -> None:
 
 def test_the_tests_are_installed_and_run() -> None:
     *_, install, run = commands(TESTS.text)
-    assert run == [".venv/bin/python", "-m", "pytest"]
+    assert run == [".venv/bin/python", "-m", "pytest", "-n", "2"]
     [what] = [word for word in install if "[" in word]
     extras = what.partition("[")[2].rstrip("]").split(",")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

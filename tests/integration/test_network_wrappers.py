@@ -14,8 +14,9 @@ from runs import Workspace
 pytestmark = pytest.mark.integration
 
 FOLDER = Path(__file__).parents[2] / "snakemake_repro" / "wrappers"
-EXAMPLE = FOLDER / "pytorch" / "train" / "test"
-MODEL, METRICS = "results/held_out.safetensors", "results/held_out.json"
+METRICS = "results/held_out.json"
+MODELS = {"keras": "results/held_out.keras", "pytorch": "results/held_out.safetensors"}
+"""What the example of each library's wrapper writes."""
 
 
 def wheels_without_cuda() -> Path | None:
@@ -30,41 +31,48 @@ def scores_of(text: str) -> dict[str, float]:
     return {f"{part}_{n}": v for part in ("train", "valid") for n, v in report[part].items()}
 
 
-EXPECTED = scores_of(
-    json.dumps(json.loads((EXAMPLE / "expected.json").read_text())["results/held_out.json"])
-)
+def _put_example(library: str, workspace: Workspace) -> dict[str, float]:
+    """Lay an example into a directory; return the scores to expect of it."""
+    example = FOLDER / library / "train" / "test"
+    shutil.copytree(example, workspace.root, dirs_exist_ok=True)
+    expected = json.loads((example / "expected.json").read_text())
+    return scores_of(json.dumps(expected[METRICS]))
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs the extra `networks`")
-def test_a_network_is_trained_beside_snakemake(lonely: Workspace) -> None:
-    shutil.copytree(EXAMPLE, lonely.root, dirs_exist_ok=True)
+@pytest.mark.parametrize("library", MODELS)
+def test_a_network_is_trained_beside_snakemake(lonely: Workspace, library: str) -> None:
+    expected, model = _put_example(library, lonely), MODELS[library]
     lonely.ok(METRICS, executor="local")
-    assert scores_of((lonely.root / METRICS).read_text()) == pytest.approx(EXPECTED, abs=0.05)
+    assert scores_of((lonely.root / METRICS).read_text()) == pytest.approx(expected, abs=0.05)
     (record,) = (job.record for job in lonely.history.jobs)
     series = [metric.name for metric in record.metrics]
     assert series.count("train_loss") == series.count("valid_loss") == 30
-    first = (lonely.root / MODEL).read_bytes()
+    first = (lonely.root / model).read_bytes()
     lonely.ok(METRICS, "--force", executor="local")
-    assert (lonely.root / MODEL).read_bytes() == first
+    assert (lonely.root / model).read_bytes() == first
     snakefile = lonely.root / "Snakefile"
     snakefile.write_text(snakefile.read_text().replace("hidden=[16]", "hiden=[16]", 1))
     done = lonely.fails(METRICS, "--force", executor="local")
-    (line,) = (li for li in done.output.splitlines() if li.startswith("pytorch/train: "))
+    (line,) = (li for li in done.output.splitlines() if li.startswith(f"{library}/train: "))
     assert line.endswith("(did you mean 'hidden'?)")
 
 
 @pytest.mark.skipif(wheels_without_cuda() is None, reason="needs a CPU build of PyTorch")
-def test_the_environment_is_locked_on_first_use_in_the_workflow(workspace: Workspace) -> None:
-    shutil.copytree(EXAMPLE, workspace.root, dirs_exist_ok=True)
+@pytest.mark.parametrize("library", MODELS)
+def test_the_environment_is_locked_on_first_use_in_the_workflow(
+    workspace: Workspace, library: str
+) -> None:
+    expected, model = _put_example(library, workspace), MODELS[library]
     workspace.environ["UV_FIND_LINKS"] = str(wheels_without_cuda())
     done = workspace.ok(METRICS)
-    assert "Locks: created locks/pytorch-train.requirements.lock" in done.output
-    lock = (workspace.root / "locks/pytorch-train.requirements.lock").read_text()
+    assert f"Locks: created locks/{library}-train.requirements.lock" in done.output
+    lock = (workspace.root / f"locks/{library}-train.requirements.lock").read_text()
     assert "\ntorch==2.13.0+cpu " in lock
     assert "://" not in lock
-    assert scores_of((workspace.root / METRICS).read_text()) == pytest.approx(EXPECTED, abs=0.05)
-    first = (workspace.root / MODEL).read_bytes()
+    assert scores_of((workspace.root / METRICS).read_text()) == pytest.approx(expected, abs=0.05)
+    first = (workspace.root / model).read_bytes()
     done = workspace.ok(METRICS, "--force")
     assert "Locks:" not in done.output
-    assert (workspace.root / MODEL).read_bytes() == first
-    assert not (FOLDER / "pytorch/train/environment.requirements.lock").exists()
+    assert (workspace.root / model).read_bytes() == first
+    assert not (FOLDER / library / "train/environment.requirements.lock").exists()

@@ -113,6 +113,7 @@ def test_parameters_and_tags_reach_the_record(metrics: Path) -> None:
 
 def test_seeds_are_set_and_recorded(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # which another test may have loaded
     drawn = []
     for _ in range(2):
         with track(seed=7):
@@ -125,6 +126,7 @@ def test_a_seed_too_large_for_numpy_is_cut_and_said_so(
     metrics: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
     with track(seed=np.int64(2**32 + 5)):  # type: ignore[arg-type]
         pass
     assert _report(metrics).seeds == {"random": 2**32 + 5, "numpy": 5, "PYTHONHASHSEED": 0}

@@ -313,16 +313,10 @@ def forward(
     """
     values = np.asarray(rows, np.float64)
     for place, module in enumerate(modules[first:], first):
-
-        def own(name: str, place: int = place) -> Floats:
-            return np.asarray(tensors[f"{place}.{name}"], np.float64)
-
         kind = module["kind"]
         if kind == "Linear":
-            values = values @ own("weight").T + own("bias")
-        elif kind == "BatchNorm1d":
-            scale = own("weight") / np.sqrt(own("running_var") + module["eps"])
-            values = (values - own("running_mean")) * scale + own("bias")
+            weight = np.asarray(tensors[f"{place}.weight"], np.float64)
+            values = values @ weight.T + np.asarray(tensors[f"{place}.bias"], np.float64)
         else:
             values = _ACTIVATIONS[kind](values)
     return values
