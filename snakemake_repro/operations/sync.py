@@ -132,6 +132,8 @@ def sync(
     damaged: dict[str, str] = {}
     delivered: set[str] = set()
     deadline = None if wait is None else time.monotonic() + wait
+    if before:  # some may be over although nobody has written so yet
+        end_abandoned_runs(workdir)
     while before | elsewhere:
         try:
             with FileLock(delivery_lock(workdir), timeout=_POLL_S):
@@ -176,7 +178,6 @@ def _deliver_all(
     progress: Callable[[Pending], None],
 ) -> tuple[set[str], dict[str, str]]:
     """Deliver; return the runs that are there completely now, and those that cannot be read."""
-    end_abandoned_runs(workdir)
     deliveries = Deliveries(workdir, Trackers(workdir, tracking_uri))
     notes = Notes(workdir)
     done: set[str] = set()

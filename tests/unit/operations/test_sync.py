@@ -6,10 +6,21 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from recordings import Recording
 
+from snakemake_repro.backends.host import host_id
 from snakemake_repro.backends.journal import JournalStore
-from snakemake_repro.operations.sync import Trackers, pending, resolve_tracking_uri, sync
+from snakemake_repro.backends.parents import Parents, Process
+from snakemake_repro.operations.attempt import WRITER
+from snakemake_repro.operations.sync import (
+    Pending,
+    Trackers,
+    delivery_lock,
+    pending,
+    resolve_tracking_uri,
+    sync,
+)
 
 SERVER = "https://user:secret@mlflow.example.org/x"
 
@@ -87,3 +98,22 @@ def test_nothing_is_pending_where_nothing_was_recorded(tmp_path: Path) -> None:
     result = sync(tmp_path)
     assert (result.delivered, result.damaged, result.pending.runs) == ((), {}, 0)
     assert list(tmp_path.iterdir()) == [], "asking leaves nothing behind"
+
+
+def test_a_run_whose_snakemake_is_gone_is_waited_for_while_another_process_delivers(
+    tmp_path: Path,
+) -> None:
+    run = Recording(tmp_path)
+    run.job("train", writes={"model": "1"})
+    run.close()
+    run.driver_file.rename(run.driver_file.with_name("wrapper-1.jsonl"))  # it has no driver
+    gone = Process(pid=2**22 - 7, start=1)
+    Parents(tmp_path, host_id()).join(gone, leader=WRITER, begin=lambda _: None, run_id=run.id)
+    seen: list[Pending] = []
+    with FileLock(delivery_lock(tmp_path)):
+        result = sync(tmp_path, wait=0.6, progress=seen.append)
+    assert len(seen) > 1, "it gave up at once"
+    assert (result.delivered, result.pending.runs) == ((), 1)
+    end = JournalStore(tmp_path).load(run.id).end
+    assert end is not None
+    assert end.status == "succeeded"
