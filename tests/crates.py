@@ -28,7 +28,7 @@ _RUN_TERMS = "https://w3id.org/ro/terms/workflow-run"
 
 
 @functools.cache
-def _documents() -> dict[str, bytes]:
+def documents() -> dict[str, bytes]:
     run = {"@context": {term: f"{_RUN_TERMS}#{term}" for term in _TERMS}}
     return {
         "https://w3id.org/ro/crate/1.1/context": _CONTEXT.read_bytes(),
@@ -48,7 +48,7 @@ def complaints(crate: Path, workdir: Path) -> list[str]:
         shutil.unpack_archive(crate, workdir / "crate")
         crate = workdir / "crate"
     cache, report = workdir / "cache", workdir / "report.json"
-    _fill(cache, _documents())
+    _fill(cache, documents())
     done = subprocess.run(
         [
             sys.executable, "-c", "from rocrate_validator.cli import cli; cli()", "--no-interactive",

@@ -8,14 +8,17 @@ import math
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from click.testing import Result
+from competency import answers
 from crates import complaints
 from recordings import PINNED, Recording, study, study_again
 
 from snakemake_repro.backends.files import observe
 from snakemake_repro.logic.canonical import digest_of
+from snakemake_repro.logic.crate_actions import COMPLETED, FAILED
 from snakemake_repro.records import EnvironmentKind, GitState, JobStatus
 
 Repro = Callable[..., Result]
@@ -134,6 +137,22 @@ def test_the_validator_accepts_what_jobs_can_be_like(
     assert graph["out/tree/"]["@type"] == "Dataset"
     (tmp_path / "notes").mkdir()
     assert complaints(tmp_path / "crate", tmp_path / "notes") == []
+    found = answers(tmp_path / "crate")
+    assert [question for question, rows in found.items() if not rows] == []
+    assert found["1 which container images"] == [("tools/learn", digest_of("x", "image").value)]
+    assert ("odd", "cpu_user_s") in [
+        row[:2] for row in found["2 how much memory and processor time"]
+    ]
+    assert found["3 which configuration"] == [("deep", '{"a": [1, null]}'), ("n", "1")]
+    assert ("tree", image.name, str(image.digest)) in found["4 which environment in a step"]
+    ended = {row[:2] for row in found["7 whether it succeeded"]}
+    assert {("lost", FAILED), ("odd", COMPLETED)} <= ended
+    [read] = [file for role, file in found["8 what the workflow read and made"] if role == "read"]
+    assert unquote(read).endswith("/data/ä b#1?.txt")
+    got = found["11 which parameters tools got"]
+    assert got == [
+        ("odd", *row) for row in [("3", "plain"), ("x", "[1, 2]"), ("y", "true"), ("z", "null")]
+    ]
     repro("export", "--format", "crate", "-o", "bare")
     (tmp_path / "more").mkdir()
     wanting = " ".join(complaints(tmp_path / "bare", tmp_path / "more"))
