@@ -68,7 +68,7 @@ def complaints(crate: Path, workdir: Path) -> list[str]:
     return found
 
 
-def _fill(cache: Path, documents: dict[str, bytes]) -> None:
+def _fill(cache: Path, contents: dict[str, bytes]) -> None:
     """Put documents into a cache as if they had been fetched."""
     from requests import PreparedRequest, Response
     from requests.adapters import HTTPAdapter
@@ -77,12 +77,12 @@ def _fill(cache: Path, documents: dict[str, bytes]) -> None:
 
     class Shelf(HTTPAdapter):
         def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-            body = io.BytesIO(documents[str(request.url)])
+            body = io.BytesIO(contents[str(request.url)])
             kind = {"Content-Type": "application/ld+json"}
             raw = HTTPResponse(body=body, headers=kind, status=200, preload_content=False)
             return self.build_response(request, raw)
 
     with CachedSession(str(cache), backend="sqlite", expire_after=-1) as session:
         session.mount("https://", Shelf())
-        for address in documents:
+        for address in contents:
             session.get(address)

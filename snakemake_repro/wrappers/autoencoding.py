@@ -61,17 +61,13 @@ def autoencode(snakemake: Any, run: Any, family: KerasAutoencoders) -> None:
     without = [*kept, *([] if group is None else [group])]
     names = choose_features(frame, wanted, without=without, path=tables.train)
     rows = features_of(frame, names, path=tables.train)
-    valid_frame = None if tables.valid is None else read_arrow(tables.valid).to_pandas()
+    valid = None if tables.valid is None else (read_arrow(tables.valid).to_pandas(), tables.valid)
     if group is not None:
-        sides = [(frame, tables.train)]
-        if valid_frame is not None and tables.valid is not None:
-            sides.append((valid_frame, tables.valid))
-        found = [column(f, group, path=p, role="group").to_numpy() for f, p in sides]
-        if tables.valid is not None:
-            check_groups(group, found[0], found[1], train=tables.train, valid=tables.valid)
-    watched = None
-    if valid_frame is not None and tables.valid is not None:
-        watched = features_of(valid_frame, names, path=tables.valid)
+        ours = column(frame, group, path=tables.train, role="group").to_numpy()
+        if valid is not None:
+            others = column(valid[0], group, path=valid[1], role="group").to_numpy()
+            check_groups(group, ours, others, train=tables.train, valid=valid[1])
+    watched = None if valid is None else features_of(valid[0], names, path=valid[1])
     try:
         curves = family.fit(autoencoder, rows, watched)
     except (ValueError, TypeError, RuntimeError) as exc:
@@ -93,8 +89,8 @@ def autoencode(snakemake: Any, run: Any, family: KerasAutoencoders) -> None:
         "rows": {"train": len(rows)},
         "train": {"mse": float(described[:, -1].mean())},
     }
-    if valid_frame is not None and tables.valid is not None:
-        errors = judge(model, valid_frame, {}, without=(), path=tables.valid)[:, -1]
+    if valid is not None:
+        errors = judge(model, valid[0], {}, without=(), path=valid[1])[:, -1]
         report["rows"]["valid"] = len(errors)
         report["valid"] = {"mse": float(errors.mean())}
     run.log_params({"estimator": report["estimator"]})
