@@ -10,6 +10,7 @@ import stat as modes
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from snakemake_repro.backends.maphash import hash_apart
 from snakemake_repro.backends.statcache import StatCache, now_ns
 from snakemake_repro.errors import StorageError
 from snakemake_repro.logic.canonical import digest_of
@@ -21,9 +22,9 @@ DIRECTORY_TAG = "Directory/1"
 TIMESTAMP = ".snakemake_timestamp"
 """Snakemake's own mark in directories that are outputs."""
 
-_READ_AHEAD = 64 * 1024 * 1024
-"""Bytes from which on a file is read while what was read of it is hashed."""
-_BLOCK = 4 * 1024 * 1024
+_LARGE = 256 * 1024 * 1024
+"""Bytes from which on a process of its own costs less than it spares."""
+
 _TRIES = 3
 _GONE = (errno.ENOENT, errno.ENOTDIR)
 
@@ -168,19 +169,11 @@ def _steady(path: Path, cache: StatCache | None) -> tuple[Digest, os.stat_result
 
 def _digest(file: io.FileIO, size: int) -> Digest:
     """Hash a file from its beginning to its end."""
-    if size < _READ_AHEAD:
-        return Digest(hashlib.file_digest(file, "sha256").hexdigest())
-    from concurrent.futures import ThreadPoolExecutor
-
-    sha = hashlib.sha256()
-    read, free = bytearray(_BLOCK), bytearray(_BLOCK)
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(file.readinto, read)
-        while count := ahead.result():
-            ahead = reader.submit(file.readinto, free)
-            sha.update(memoryview(read)[:count])
-            read, free = free, read
-    return Digest(sha.hexdigest())
+    mapped = hash_apart(file.fileno()) if size >= _LARGE else None
+    if mapped is not None:
+        file.seek(size)
+        return Digest(mapped)
+    return Digest(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _stamp(stat: os.stat_result) -> tuple[int, int]:

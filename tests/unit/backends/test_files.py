@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from snakemake_repro.backends import files
 from snakemake_repro.backends.files import hash_file, observe, recorded_path
+from snakemake_repro.backends.maphash import hash_apart, hash_mapped
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.errors import StorageError
 from snakemake_repro.records import Digest, FileKind, FileRecord
@@ -49,15 +51,43 @@ def test_a_file_has_the_digest_that_sha256sum_gives(tmp_path: Path) -> None:
     assert hash_file(_write(tmp_path / "x.csv")) == (_SHA256, len(_CONTENT))
 
 
-@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 14, 22, 1000])
-def test_a_file_that_is_read_ahead_has_it_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+@pytest.mark.parametrize("pages", [0, 0.1, 1, 1.5, 2, 5.2])
+def test_a_large_file_has_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: float
 ) -> None:
-    monkeypatch.setattr(files, "_READ_AHEAD", 0)
-    monkeypatch.setattr(files, "_BLOCK", 7)
-    content = os.urandom(size)
-    digest = Digest(hashlib.sha256(content).hexdigest())
-    assert hash_file(_write(tmp_path / "x.bin", content)) == (digest, size)
+    monkeypatch.setattr(files, "_LARGE", 0)
+    content = os.urandom(int(pages * mmap.PAGESIZE))
+    path = _write(tmp_path / "x.bin", content)
+    digest = hashlib.sha256(content).hexdigest()
+    assert hash_file(path) == (Digest(digest), len(content))
+    with path.open("rb") as file:
+        assert hash_mapped(file.fileno(), part=2 * mmap.PAGESIZE) == digest
+
+
+def test_what_cannot_be_mapped_is_left_to_who_reads_it(tmp_path: Path) -> None:
+    _write(tmp_path / "x.bin")
+    with (tmp_path / "x.bin").open("ab") as only_written:
+        assert hash_apart(only_written.fileno()) is None
+
+
+def test_a_file_that_is_cut_short_while_it_is_mapped_ends_only_the_process_that_maps_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sparse.bin"
+    with path.open("wb") as file:
+        file.truncate(64 << 30)  # takes long enough, and no room
+    found: list[str | None] = []
+
+    def hash_it() -> None:
+        with path.open("rb") as file:
+            found.append(hash_apart(file.fileno()))
+
+    thread = threading.Thread(target=hash_it)
+    thread.start()
+    time.sleep(0.5)
+    os.truncate(path, 0)
+    thread.join(60)
+    assert found == [None]
 
 
 def test_a_file_is_recorded_by_its_place_below_the_working_directory(tmp_path: Path) -> None:
