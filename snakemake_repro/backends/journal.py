@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +159,15 @@ class JournalStore:
                 found.append(path.stem)
         return found
 
-    def entries(self, run_id: str) -> Iterator[Entry]:
-        """Yield all entries of a run, writer by writer."""
+    def entries(self, run_id: str, having: Collection[str] = ()) -> Iterator[Entry]:
+        """Yield the entries of a run, writer by writer.
+
+        Args:
+            run_id: The run.
+            having: Words of which an entry must have one, somewhere, to be read; empty for all.
+        """
         for path in self.files(run_id):
-            yield from read(path)
+            yield from read(path, having)
 
     def job_count(self, run_id: str) -> int | None:
         """Return how many jobs a run planned, by its beginning; ``None`` if that is not there."""
@@ -176,13 +181,20 @@ class JournalStore:
         return sorted((self._root / run_id).glob("*.jsonl"))
 
 
-def read(path: Path) -> Iterator[Entry]:
+def read(path: Path, having: Collection[str] = ()) -> Iterator[Entry]:
     """Yield the entries of one journal file; a torn last line is passed over.
+
+    Args:
+        path: The file.
+        having: As for ``JournalStore.entries``.
 
     Raises:
         RecordError: A complete line is not a journal line, or is of a newer schema.
     """
+    words = [word.encode() for word in having]
     for number, line in enumerate(read_lines(path), start=1):
+        if words and not any(word in line for word in words):
+            continue
         try:
             entry = Entry.from_line(json.loads(line))
         except (ValueError, AttributeError) as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from snakemake_repro.backends.clock import SystemClock
@@ -19,7 +19,8 @@ def recorded(workdir: Path, task: Task) -> list[JobRecord]:
     """Return what workers journaled of a task, in its order."""
     if not task.record:
         return []
-    found = _records(workdir, task.run_id)
+    # only these lines are read: each of many tasks that are lost together asks
+    found = _records(workdir, task.run_id, having=[member.id for member in task.members])
     return [found[member.id] for member in task.members if member.id in found]
 
 
@@ -83,9 +84,9 @@ def record_orphans(payloads: Iterable[bytes]) -> None:
         journal.close()
 
 
-def _records(workdir: Path, run_id: str) -> dict[str, JobRecord]:
+def _records(workdir: Path, run_id: str, having: Collection[str] = ()) -> dict[str, JobRecord]:
     return {
         entry.job.id: entry.job
-        for entry in JournalStore(workdir).entries(run_id)
+        for entry in JournalStore(workdir).entries(run_id, having)
         if isinstance(entry, JobEnded)
     }

@@ -37,6 +37,16 @@ def test_many_writers_make_one_run(tmp_path: Path) -> None:
     assert len(JournalStore(tmp_path).files(RUN_ID)) == 3
 
 
+def test_only_lines_that_have_a_word_are_read_if_some_are_given(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path, RUN_ID, "worker")
+    ids = [f"{number:032x}" for number in range(4)]
+    for job_id in ids:
+        journal.append(_job(job_id))
+    journal.path.write_bytes(b"garbage\n" + journal.path.read_bytes())
+    found = JournalStore(tmp_path).entries(RUN_ID, having=ids[1:3])
+    assert [entry.job.id for entry in found if isinstance(entry, JobEnded)] == ids[1:3]
+
+
 def test_runs_are_listed_oldest_first(tmp_path: Path) -> None:
     for run_id, at in (("1" * 32, "2026-03"), ("2" * 32, "2026-01"), ("3" * 32, "2026-02")):
         FileJournal(tmp_path, run_id, "driver").append(_start(run_id, at))
