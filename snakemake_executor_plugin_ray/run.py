@@ -365,7 +365,7 @@ class Run:
             self._parents.join(
                 this_process(), leader="driver", run_id=self._id, begin=lambda _: None
             )
-            start_recorder(self._workdir, record.uri)
+            start_recorder(self._workdir, record.uri, wait=False)
             uri = strip_credentials(record.uri)
             self._logger.info(f"{line}; run {self._id[:12]}, MLflow: {uri}")
         if not tested():

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -38,10 +39,15 @@ _DYING_S = 0.2
 _MAX_LOG = 1_000_000
 
 
-def start_recorder(workdir: Path, tracking_uri: str | None) -> None:
+def start_recorder(workdir: Path, tracking_uri: str | None, *, wait: bool = True) -> None:
     """Start the recorder of a working directory, unless it runs already.
 
     The tracking URI is handed over in the environment: a command line is visible to everybody.
+
+    Args:
+        workdir: The directory.
+        tracking_uri: Where MLflow is; ``None`` where this process finds it.
+        wait: Return when it has left this process, as one must that soon ends.
 
     Raises:
         StorageError: It cannot be started.
@@ -79,7 +85,10 @@ def start_recorder(workdir: Path, tracking_uri: str | None) -> None:
                 start_new_session=True,
             )
             # it forks the recorder and ends, so that the recorder is nobody's zombie
-            process.wait()
+            if wait:
+                process.wait()
+            else:
+                threading.Thread(target=process.wait, daemon=True).start()
     except OSError as exc:
         raise StorageError(
             f"cannot start the recorder in {workdir}: {exc}",

@@ -49,7 +49,7 @@ class Agent:
         self._buffer = b""
 
     def start(self) -> None:
-        """Start the process now, where the first job would wait for it."""
+        """Begin to start the process now, where the first job would wait for it."""
         if self._process is None:
             self._start()
 
@@ -124,6 +124,8 @@ class Agent:
         try:
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
+            # what was started forks the agent and ends, so that the agent is nobody's child
+            process.wait()
         except OSError as exc:
             self._forget()
             raise AgentLostError("the process that starts jobs on this node died") from exc
@@ -145,8 +147,6 @@ class Agent:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        # what was started forks the agent and ends, so that the agent is nobody's child
-        self._process.wait()
         return self._process
 
     def _receive(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from snakemake_repro.backends.artifacts import artifacts_name, keep
 from snakemake_repro.backends.clock import SystemClock
 from snakemake_repro.backends.containers.run import EngineLostError
 from snakemake_repro.backends.environments.container import ContainerEnvironment
+from snakemake_repro.backends.environments.host import HostEnvironment
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.host import check_space, describe_host
@@ -113,6 +114,7 @@ class _Node:
 
     def warm_up(self) -> None:
         self._shells.start()
+        HostEnvironment().record  # noqa: B018 - it is kept, and takes as long as the agent
 
     def run(self, task: Task) -> TaskResult:
         """Run one task; every failure that is the job's or the node's becomes a result."""
