@@ -166,6 +166,22 @@ class Tracking:
         """Record a label in text form."""
         self._write({"$tags": {str(name): str(value)}})
 
+    def log_trial(
+        self, number: int, params: Mapping[str, Any], metrics: Any, state: str = "complete"
+    ) -> None:
+        """Record one trial of a search for parameters; MLflow shows it as a run below this job's.
+
+        Args:
+            number: Of the trial, from 0.
+            params: What it was given.
+            metrics: Mappings of names to numbers, each with its ``step`` if it has one.
+            state: ``complete``, ``pruned`` or ``failed``.
+        """
+        given = {str(name): _plain(value) for name, value in params.items()}
+        lines = [line for line in metrics if all(map(math.isfinite, line.values()))]
+        about = {"number": number, "state": state, "params": given, "metrics": lines}
+        self._write({"$trial": about})
+
     def log_artifact(self, path: Any, name: str | None = None) -> None:
         """Keep a copy of a file or a directory with the record of this job.
 

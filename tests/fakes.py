@@ -6,6 +6,7 @@ import dataclasses
 import platform
 import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from packaging.markers import default_environment
 
@@ -29,6 +30,7 @@ class MemoryRun:
     Attributes:
         status: ``RUNNING`` until it is finished.
         jobs: Attempt id -> one (name, state, paths of outputs) for each time it was made.
+        trials: Attempt id -> number, state, parameters and last measurements of each.
     """
 
     status: str = "RUNNING"
@@ -36,6 +38,7 @@ class MemoryRun:
         default_factory=dict
     )
     lineage: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    trials: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
 
 
 class MemoryTracker:
@@ -57,6 +60,15 @@ class MemoryTracker:
             job = jobs[job_id]
             paths = tuple(file.path for file in job.record.outputs)
             run.jobs[job_id] = [(job.record.spec.rule, job.state.value, paths)]
+            run.trials[job_id] = [
+                (
+                    trial.number,
+                    trial.state.value,
+                    {name: str(value) for name, value in trial.params.items()},
+                    {metric.name: metric.value for metric in trial.metrics},
+                )
+                for trial in job.record.trials
+            ]
 
     def put_lineage(self, history: RunHistory, part: str, lines: Iterable[bytes]) -> None:
         """Keep a part."""

@@ -41,6 +41,7 @@ from snakemake_repro.records import (
     RunStarted,
     Source,
     Tier,
+    Trial,
     WorkflowRun,
 )
 
@@ -163,6 +164,7 @@ class Recording:
         comparators: Mapping[str, Comparator] | None = None,
         threads: int = 1,
         wall_s: float = 1.5,
+        trials: Sequence[Trial] = (),
     ) -> str:
         """Write outputs and the attempt that made them; return the attempt's id.
 
@@ -226,6 +228,7 @@ class Recording:
             integrity=tuple(integrity),
             violations=tuple(violations),
             reason=reason,
+            trials=tuple(trials),
         )
         if environment is not None and str(environment.digest) not in self._seen:
             self._seen.add(str(environment.digest))

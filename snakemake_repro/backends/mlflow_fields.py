@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from snakemake_repro.logic.history import JobHistory, RunHistory
@@ -21,10 +21,14 @@ from snakemake_repro.records import (
     JobState,
     JobStatus,
     Json,
+    Metric,
+    Trial,
+    TrialState,
 )
 
 ATTEMPT_TAG = "repro.attempt_id"
 RUN_TAG = "repro.run_id"
+TRIAL_TAG = "repro.trial"
 LINEAGE = "lineage"
 """Artifact folder of the complete record."""
 
@@ -198,11 +202,41 @@ def job_metrics(job: JobHistory) -> Iterator[tuple[str, float, int, int]]:
     """Yield name, value, timestamp and step of what an attempt reported and used."""
     record = job.record
     when = milliseconds(record.finished) or 0
-    for metric in record.metrics:
-        yield name_of(metric.name), metric.value, metric.timestamp or when, metric.step
+    yield from metrics_of(record.metrics, when)
     if record.use is not None:
         for name, value in record.use.to_dict().items():
             yield f"use.{name}", float(value), when, 0
+
+
+def metrics_of(metrics: Iterable[Metric], when: int) -> Iterator[tuple[str, float, int, int]]:
+    """Yield name, value, timestamp and step of metrics; those without a time get that one."""
+    for metric in metrics:
+        yield name_of(metric.name), metric.value, metric.timestamp or when, metric.step
+
+
+def trial_tags(job: JobHistory, trial: Trial) -> dict[str, str]:
+    """Return the tags of one trial of a job."""
+    return _within(
+        {
+            TRIAL_TAG: str(trial.number),
+            "repro.state": trial.state.value,
+            "repro.rule": job.record.spec.rule,
+        }
+    )
+
+
+def trial_status(trial: Trial) -> str:
+    """Return MLflow's status of a trial."""
+    return {
+        TrialState.COMPLETE: "FINISHED",
+        TrialState.PRUNED: "KILLED",
+        TrialState.FAILED: "FAILED",
+    }[trial.state]
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """Return what a trial was given."""
+    return _params("", trial.params)
 
 
 def datasets(job: JobHistory) -> Iterator[tuple[str, FileRecord, Digest]]:

@@ -1,4 +1,4 @@
-"""MLflow as a ``Tracker``: a run per workflow run, below it a run per job.
+"""MLflow as a ``Tracker``: a run per workflow run, below it one per job, below a search its trials.
 
 Only explicit run ids are used, never MLflow's fluent API with its global state.
 """
@@ -145,12 +145,17 @@ class MlflowTracker:
         kept = self._jobs.get(run_id) or _by_attempt(jobs)
         strays = [run for run in self._runs(experiment, run_id, "workflow") if _id(run) != parent]
         strays += [run for run in jobs if _id(run) != kept.get(_attempt(run), _id(run))]
+        strays += _doubles(self._runs(experiment, run_id, "trial"))
         for run in strays:
             self._client.delete_run(_id(run))
 
-    def _runs(self, experiment: str, run_id: str, kind: str) -> Iterator[Any]:
-        """Yield the MLflow runs of one kind that belong to a workflow run."""
+    def _runs(
+        self, experiment: str, run_id: str, kind: str, attempt: str | None = None
+    ) -> Iterator[Any]:
+        """Yield the MLflow runs of one kind that belong to a workflow run, or to an attempt."""
         query = f"tags.`{fields.RUN_TAG}` = '{run_id}' and tags.`repro.kind` = '{kind}'"
+        if attempt is not None:
+            query += f" and tags.`{fields.ATTEMPT_TAG}` = '{attempt}'"
         token = None
         while True:
             page = self._client.search_runs([experiment], query, max_results=1000, page_token=token)
@@ -178,12 +183,46 @@ class MlflowTracker:
         if self._workdir is not None:
             kept = artifacts_root(self._workdir, history.run.id) / job.record.id
             put_artifacts(self._client, run_id, job.record, kept)
+        if job.record.trials:
+            self._put_trials(history, job, experiment, run_id, started)
         self._client.set_terminated(
             run_id,
             status=fields.job_status(job),
             end_time=fields.milliseconds(job.record.finished or started),
         )
         return run_id
+
+    def _put_trials(
+        self, history: RunHistory, job: JobHistory, experiment: str, parent: str, started: str
+    ) -> None:
+        """Deliver the trials of an attempt; those that are complete there stay as they are."""
+        finished = fields.milliseconds(job.record.finished or started)
+        found = self._runs(experiment, history.run.id, "trial", attempt=job.record.id)
+        known = {run.data.tags.get(fields.TRIAL_TAG): run for run in sorted(found, key=_readiness)}
+        for trial in job.record.trials:
+            there = known.get(str(trial.number))
+            if there is not None and there.info.status != "RUNNING":
+                continue
+            tags = fields.trial_tags(job, trial)
+            identity = {
+                _PARENT_TAG: parent,
+                fields.ATTEMPT_TAG: job.record.id,
+                fields.RUN_TAG: history.run.id,
+                "repro.kind": "trial",
+                fields.TRIAL_TAG: tags[fields.TRIAL_TAG],
+            }
+            run_id = (
+                self._create(
+                    experiment, started=started, tags=identity, name=f"trial {trial.number}"
+                )
+                if there is None
+                else _id(there)
+            )
+            metrics = fields.metrics_of(trial.metrics, finished or 0)
+            self._log(run_id, params=fields.trial_params(trial), metrics=metrics, tags=tags)
+            self._client.set_terminated(
+                run_id, status=fields.trial_status(trial), end_time=finished
+            )
 
     def _create_job(
         self, experiment: str, parent: str, job: JobHistory, tags: Mapping[str, str], started: str
@@ -262,6 +301,16 @@ def _by_attempt(runs: Iterable[Any]) -> dict[str, str]:
     for run in sorted(runs, key=_readiness):
         found.setdefault(_attempt(run), _id(run))
     return found
+
+
+def _doubles(trials: Iterable[Any]) -> Iterator[Any]:
+    """Yield the MLflow runs of trials that have another one, which is ready."""
+    seen = set()
+    for run in sorted(trials, key=_readiness):
+        trial = (_attempt(run), run.data.tags.get(fields.TRIAL_TAG))
+        if trial in seen:
+            yield run
+        seen.add(trial)
 
 
 def _readiness(run: Any) -> tuple[bool, bool, str]:

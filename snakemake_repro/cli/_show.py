@@ -83,6 +83,7 @@ def _facts(job: JobHistory, history: RunHistory) -> Iterator[tuple[str, Renderab
         ("reported", _json(record.params_reported)),
         ("seeds", _json(record.seeds)),
         ("models", _json(record.models)),
+        ("trials", _text.count(len(record.trials), "trial") if record.trials else None),
         ("resources", _json({"threads": spec.threads, **record.resources})),
         ("used", None if record.use is None else _json(record.use.to_dict())),
         ("host", _host(record.host, history)),

@@ -151,6 +151,7 @@ class Attempt:
             integrity=(*self._findings(outputs), *report.problems, *lost),
             artifacts=kept,
             models=self._redact.json(dict(report.models)),
+            trials=metrics.redacted(report.trials, self._redact),
         )
         self._write(job, environment)
         if len(cache) > known and any((file.size or 0) >= _WORTH_KEEPING for file in inputs):

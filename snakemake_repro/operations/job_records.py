@@ -168,6 +168,7 @@ def job_record(task: Task, item: Prepared, place: Place, course: Course) -> JobR
         violations=course.violations,
         artifacts=course.artifacts if leads else (),
         models=redact.json(dict(report.models)) if leads else {},
+        trials=metrics.redacted(report.trials, redact) if leads else (),
     )
 
 

@@ -28,6 +28,8 @@ from snakemake_repro.records.jobs import (
     Metric,
     Origin,
     Tier,
+    Trial,
+    TrialState,
 )
 from snakemake_repro.records.journal import (
     SCHEMA_VERSION,
@@ -84,5 +86,7 @@ __all__ = [
     "RunStarted",
     "Source",
     "Tier",
+    "Trial",
+    "TrialState",
     "WorkflowRun",
 ]

@@ -107,6 +107,30 @@ class Metric(Record):
     timestamp: int = 0
 
 
+class TrialState(enum.Enum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Trial(Record):
+    """One trial of a job that searches for parameters.
+
+    Attributes:
+        number: Of the trial within its job, from 0.
+        params: What it was given.
+        metrics: What was measured of it.
+    """
+
+    number: int
+    state: TrialState = TrialState.COMPLETE
+    params: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class JobRecord(Record):
     """What happened in one attempt at one job.
@@ -139,6 +163,7 @@ class JobRecord(Record):
         artifacts: What it left in ``$REPRO_ARTIFACTS``, files and directories by name; kept in
             ``.repro/artifacts``.
         models: Which of them are models: name -> flavour, and the name to be registered under.
+        trials: Of a job that searches for parameters, by their numbers.
     """
 
     id: str
@@ -171,3 +196,4 @@ class JobRecord(Record):
     violations: tuple[str, ...] = ()
     artifacts: tuple[FileRecord, ...] = ()
     models: Mapping[str, Json] = dataclasses.field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from fakes import MemoryRun, MemoryTracker
@@ -13,7 +13,7 @@ from recordings import Recording, study
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.interfaces import Tracker
 from snakemake_repro.logic.history import RunHistory
-from snakemake_repro.records import JobAccepted
+from snakemake_repro.records import JobAccepted, Metric, Trial, TrialState
 
 
 class Store(Protocol):
@@ -33,6 +33,10 @@ class Store(Protocol):
 
     def jobs(self, run_id: str) -> list[tuple[str, str, tuple[str, ...]]]:
         """Return rule, state and outputs of the attempts; one that was made twice twice."""
+        ...
+
+    def trials(self, run_id: str, job_id: str) -> list[Any]:
+        """Return number, state, parameters and last measurements of an attempt's trials."""
         ...
 
     def lineage(self, run_id: str) -> Mapping[str, bytes]:
@@ -55,6 +59,9 @@ class InMemory:
 
     def jobs(self, run_id: str) -> list[tuple[str, str, tuple[str, ...]]]:
         return sorted(job for made in self._store[run_id].jobs.values() for job in made)
+
+    def trials(self, run_id: str, job_id: str) -> list[Any]:
+        return self._store[run_id].trials[job_id]
 
     def lineage(self, run_id: str) -> Mapping[str, bytes]:
         return self._store[run_id].lineage
@@ -86,6 +93,24 @@ class Mlflow:
                 paths = tuple(value.split(" ")[0] for value in outputs)
                 found.append((tags["repro.rule"], tags["repro.state"], paths))
         return sorted(found)
+
+    def trials(self, run_id: str, job_id: str) -> list[Any]:
+        view = self._view()
+        [job] = view.shown(run_id).jobs[job_id]
+        below = [
+            run for run in view.runs() if run.data.tags.get("mlflow.parentRunId") == job.info.run_id
+        ]
+        found = [
+            (
+                int(run.data.tags["repro.trial"]),
+                run.data.tags["repro.state"],
+                run.data.params,
+                run.data.metrics,
+            )
+            for run in below
+            if run.info.end_time is not None
+        ]
+        return sorted(found, key=lambda trial: trial[0])
 
     def lineage(self, run_id: str) -> Mapping[str, bytes]:
         return self._view().lineage(run_id, self._root / "downloaded")
@@ -132,6 +157,34 @@ def test_a_run_is_delivered_and_closed(store: Store, history: RunHistory) -> Non
     assert store.status(history.run.id) == "FINISHED"
     assert store.jobs(history.run.id) == _expected(history)
     assert store.lineage(history.run.id) == {"part-00000": b"one\ntwo\n"}
+
+
+def test_the_trials_of_a_search_are_below_their_job_once(store: Store, tmp_path: Path) -> None:
+    run = Recording(tmp_path / "work")
+    job_id = run.job(
+        "tune",
+        trials=[
+            Trial(number=0, params={"depth": 3}, metrics=(Metric(name="loss", value=0.5),)),
+            Trial(
+                number=1,
+                state=TrialState.PRUNED,
+                params={"depth": 4},
+                metrics=tuple(Metric(name="loss", value=1 / n, step=n) for n in (1, 2, 4)),
+            ),
+            Trial(number=2, state=TrialState.FAILED, params={"depth": 5}),
+        ],
+    )
+    history = JournalStore(tmp_path / "work").load(run.end())
+    for _ in range(2):
+        tracker = store.tracker()
+        tracker.begin(history)
+        tracker.put_jobs(history, [job_id])
+        tracker.finish(history)
+    assert store.trials(history.run.id, job_id) == [
+        (0, "complete", {"depth": "3"}, {"loss": 0.5}),
+        (1, "pruned", {"depth": "4"}, {"loss": 0.25}),
+        (2, "failed", {"depth": "5"}, {}),
+    ]
 
 
 def test_whatever_is_repeated_by_another_process_is_there_once(

@@ -65,6 +65,8 @@ def test_a_search_gives_the_same_bytes_under_both_executors(pair: Pair) -> None:
     assert values["best_valid_roc_auc"] == best["best"]["values"]["valid_roc_auc"]
     assert values["trials_complete"] == 6
     assert len([m for m in job.record.metrics if m.name == "trial_valid_roc_auc"]) == 6
+    assert [trial.number for trial in job.record.trials] == list(range(6))
+    assert dict(job.record.trials[best["best"]["trial"]].params) == best["best"]["params"]
     shown = pair.ray.repro("report").stdout
     assert "best_valid_roc_auc" in shown
 

@@ -70,12 +70,18 @@ class Recorder:
     def __init__(self) -> None:
         self.metrics: dict[tuple[str, int | None], float] = {}
         self.params: dict[str, Any] = {}
+        self.trials: list[tuple[int, dict[str, Any], list[dict[str, float]], str]] = []
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         self.metrics.update({(name, step): value for name, value in metrics.items()})
 
     def log_params(self, params: dict[str, Any]) -> None:
         self.params.update(params)
+
+    def log_trial(
+        self, number: int, params: dict[str, Any], metrics: list[dict[str, float]], state: str
+    ) -> None:
+        self.trials.append((number, params, metrics, state))
 
 
 class Rule:
@@ -157,6 +163,13 @@ def test_a_script_in_bash_is_measured_and_pruned() -> None:
         outputs={"best": "best.json", "trials": "trials.csv", "model": "model"},
     )
     assert set(trials["state"]) == {"complete", "pruned"}
+    for number, params, lines, state in run.trials:
+        assert (number, state) == (trials["trial"][number], trials["state"][number])
+        assert params["n"] == trials["params.n"][number]
+        # the last step is the result
+        assert [[line["step"], line["loss"]] for line in lines] == json.loads(
+            trials["steps"][number]
+        )
     lowest = int(trials[trials["state"] == "complete"]["params.n"].min())
     assert best["best"]["values"] == {"loss": 10 * lowest + 3}
     assert Path("model").read_text() == f"model of {lowest}\n"
@@ -202,6 +215,8 @@ def test_several_objectives_leave_those_that_no_other_beats() -> None:
     )  # fmt: skip
     assert len(best["best"]) == len(trials)
     assert run.metrics["trial_near", 0] == trials["near"][0]
+    [line] = run.trials[0][2]
+    assert line == {"near": trials["near"][0], "far": trials["far"][0], "step": 0}
 
 
 def test_a_trial_that_fails_is_noted_and_the_search_goes_on() -> None:
@@ -209,6 +224,8 @@ def test_a_trial_that_fails_is_noted_and_the_search_goes_on() -> None:
     assert list(trials["state"][:4]) == ["complete", "failed", "failed", "complete"]
     assert best["trials"] == {"complete": 4, "failed": 2, "pruned": 0}
     assert run.metrics["trials_failed", None] == 2
+    assert [state for *_, state in run.trials] == list(trials["state"])
+    assert run.trials[1][2] == []
 
 
 def test_a_trial_that_takes_too_long_fails() -> None:

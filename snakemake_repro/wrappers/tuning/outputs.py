@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,7 @@ def _log(order: Order, found: Found, run: Any) -> None:
         if one.state == "complete":
             values = zip(names, one.measured or (), strict=True)
             run.log_metrics({f"trial_{name}": value for name, value in values}, step=one.number)
+        run.log_trial(one.number, one.params, _measured(names, one), one.state)
     run.log_metrics({f"trials_{state}": number for state, number in _counts(found).items()})
     best = found.best[0]
     if len(names) == 1:
@@ -147,6 +148,16 @@ def _log(order: Order, found: Found, run: Any) -> None:
         )
         run.log_params({f"best.{name}": value for name, value in _flat(best.params, "")})
     run.log_params({"search.ended_by": found.reason, "search.resumed_trials": found.resumed})
+
+
+def _measured(names: Sequence[str], one: Tried) -> list[dict[str, Any]]:
+    """Return a trial's steps and, unless it is the last of them, its result."""
+    lines: list[dict[str, Any]] = [{names[0]: value, "step": step} for step, value in one.steps]
+    values = () if one.measured is None else one.measured
+    if not values or (one.steps and values == (one.steps[-1][1],)):
+        return lines
+    last = max((step for step, _ in one.steps), default=-1)
+    return [*lines, {**dict(zip(names, values, strict=False)), "step": last + 1}]
 
 
 def _flat(params: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
