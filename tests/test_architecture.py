@@ -169,9 +169,9 @@ IMPORT_NAMES = {
 }
 OPTIONAL = {
     *("keras", "pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"),
-    *("jupyter_client", "nbclient", "nbformat"),
+    *("fastai", "jupyter_client", "nbclient", "nbformat"),
 }
-"""Seeded when a job has them, and needed by what the extras `corsika`, `networks`, `notebook` and `root` are for alone."""
+"""Seeded when a job has them, and needed by what the extras `corsika`, `fastai`, `networks`, `notebook` and `root` are for alone."""
 
 FORKS = {
     "snakemake_repro.backends.processtree",
