@@ -147,6 +147,7 @@ ONLY_IN = {
     "pandas": ("snakemake_repro.wrappers",),
     "sklearn": ("snakemake_repro.wrappers",),
     "xgboost": ("snakemake_repro.wrappers",),
+    "fastai": ("snakemake_repro.backends.mlflow_fastai", "snakemake_repro.wrappers.families"),
     "lightgbm": ("snakemake_repro.wrappers",),
     "jupyter_client": ("snakemake_repro.wrappers.notebooks",),
     "nbclient": ("snakemake_repro.wrappers.notebooks",),
