@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -93,18 +94,30 @@ class FastaiRecorder:
             "opt_func": learner.opt_func,
             "batch_size": getattr(learner.dls, "bs", None),
         }
-        self._mlflow.log_params({f"{n}{suffix}": _text(v)[:_LONGEST] for n, v in named.items()})
+        texts = {f"{n}{suffix}": _text(v)[:_LONGEST] for n, v in named.items()}
+        self._send(lambda: self._mlflow.log_params(texts))
 
     def _log(self, learner: Any) -> None:
-        self._mlflow.log_metrics(dict(_values(learner)), step=self._epochs)
+        self._send(lambda: self._mlflow.log_metrics(dict(_values(learner)), step=self._epochs))
         self._epochs += 1
+
+    def _send(self, send: Callable[[], Any]) -> None:
+        """Tell MLflow something; as in its own flavours a training does not fail over that."""
+        from mlflow.utils.autologging_utils import is_testing
+
+        try:
+            send()
+        except self._mlflow.exceptions.MlflowException as exc:
+            if is_testing():
+                raise
+            logging.getLogger(__name__).warning("what fastai did is not recorded: %s", exc)
 
 
 def _callback(begun: Callable[[Any], None], done: Callable[[Any], None]) -> Any:
     """Return a callback that tells of a fit and of each of its epochs; its base is imported late.
 
-    A search for a learning rate is no fit. Of the fits that a single call
-    makes (``fine_tune``) only the first has parameters to tell.
+    A search for a learning rate is no fit. Of the fits that a single call makes (``fine_tune``)
+    only the first has parameters to tell.
     """
     from fastai.callback.core import Callback
 

@@ -233,7 +233,8 @@ def test_fastai_tracks_itself_in_a_locked_environment(
 ) -> None:
     commit = _prepare(workspace, monkeypatch)
     workspace.write("envs/fastai.yaml", FASTAI)
-    workspace.write("Snakefile", SNAKEFILE + '    conda: "envs/fastai.yaml"\n')
+    pinned = SNAKEFILE.replace("    script:", '    conda: "envs/fastai.yaml"\n    script:')
+    workspace.write("Snakefile", pinned)
     workspace.environ["UV_FIND_LINKS"] = str(wheels_without_cuda())
     workspace.ok("--config", "libraries=fastai")
     sync(workspace.root)
