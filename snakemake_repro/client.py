@@ -55,7 +55,8 @@ def track(snakemake: Any = None, seed: int | None = None, *, autolog: bool = Fal
             where the script becomes a run of its own.
         seed: Any integer; ``None`` sets and records no seed.
         autolog: Let MLflow record what it knows how to record of the libraries in use
-            (``mlflow.autolog``): parameters, metrics of each step, figures, but no models.
+            (``mlflow.autolog``), and of fastai: parameters, metrics of each step, figures, but no
+            models.
 
     Raises:
         TypeError: The seed is no integer.

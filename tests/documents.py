@@ -42,6 +42,7 @@ class Block:
     Attributes:
         line: Of the opening fence, counted from 1.
         heading: The nearest heading above.
+        lead: The last line of prose above, empty if another block stands between.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Block:
     language: str
     text: str
     heading: str
+    lead: str
 
     def __str__(self) -> str:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
@@ -107,6 +109,7 @@ def read(path: Path) -> Document:
     blocks, headings, prose = [], [], []
     opened: tuple[int, str, str] | None = None
     inside: list[str] = []
+    lead = ""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         fence = _FENCE.match(line)
         if opened is None and fence:
@@ -119,15 +122,17 @@ def read(path: Path) -> Document:
                     language=opened[2],
                     text="\n".join(inside) + "\n",
                     heading=headings[-1] if headings else "",
+                    lead=lead,
                 )
             )
-            opened = None
+            opened, lead = None, ""
         elif opened is not None:
             inside.append(line)
         else:
             if match := _HEADING.match(line):
                 headings.append(match["title"].replace("`", ""))
             prose.append(line)
+            lead = line.strip() or lead
     assert opened is None, f"{path}:{opened and opened[0]}: a block without an end"
     return Document(
         path=path, blocks=tuple(blocks), headings=tuple(headings), prose="\n".join(prose)

@@ -22,6 +22,7 @@ def make_wheel(
     tag: str = "py3-none-any",
     files: Mapping[str, str] | None = None,
     written_version: str | None = None,
+    needs: str | None = None,
 ) -> Path:
     """Make a wheel of one module, or of these files; its metadata may spell the version anew."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,6 +30,7 @@ def make_wheel(
     contents = dict(files or {f"{name}.py": f"version = {version!r}\ntag = {tag!r}\n"})
     contents[f"{info}/METADATA"] = (
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {written_version or version}\n"
+        + (f"Requires-Dist: {needs}\n" if needs else "")
     )
     contents[f"{info}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n"

@@ -149,6 +149,7 @@ ONLY_IN = {
     "pandas": ("snakemake_repro.wrappers",),
     "sklearn": ("snakemake_repro.wrappers",),
     "xgboost": ("snakemake_repro.wrappers",),
+    "fastai": ("snakemake_repro.backends.mlflow_fastai", "snakemake_repro.wrappers.families"),
     "lightgbm": ("snakemake_repro.wrappers",),
     "jupyter_client": ("snakemake_repro.wrappers.notebooks",),
     "nbclient": ("snakemake_repro.wrappers.notebooks",),
@@ -171,9 +172,9 @@ IMPORT_NAMES = {
 }
 OPTIONAL = {
     *("keras", "pytorch_lightning", "tensorflow", "torch", "awkward", "corsikaio", "uproot"),
-    *("jupyter_client", "nbclient", "nbformat"),
+    *("fastai", "jupyter_client", "nbclient", "nbformat"),
 }
-"""Seeded when a job has them, and needed by what the extras `corsika`, `networks`, `notebook` and `root` are for alone."""
+"""Seeded when a job has them, and needed by what the extras `corsika`, `fastai`, `networks`, `notebook` and `root` are for alone."""
 
 FORKS = {
     "snakemake_repro.backends.processtree",

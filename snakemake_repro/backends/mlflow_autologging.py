@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake_repro.backends.caches import user_cache
+from snakemake_repro.backends.mlflow_fastai import FastaiRecorder
 from snakemake_repro.backends.mlflow_files import make_store
 
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
@@ -49,6 +50,7 @@ class Autologging:
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._mlflow: Any = mlflow
+        self._fastai = FastaiRecorder(mlflow)
         self.directory = directory
         self._uri = f"sqlite:///{directory}/mlflow.db"
         self._before: str | None = None
@@ -67,6 +69,7 @@ class Autologging:
         try:
             # a model is logged where the job says so: MLflow's own way takes up to half a minute
             self._mlflow.autolog(log_models=False, log_datasets=False, silent=True)
+            self._fastai.begin()
         except BaseException:
             self._stop()  # else MLflow ends its run at exit, in a store that is gone
             raise
@@ -85,6 +88,7 @@ class Autologging:
         return lines, artifacts if artifacts.is_dir() else None
 
     def _stop(self) -> None:
+        self._fastai.end()
         self._mlflow.autolog(disable=True)
         self._mlflow.end_run()
         self._mlflow.set_tracking_uri(self._before)

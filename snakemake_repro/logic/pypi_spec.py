@@ -24,6 +24,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 """Interpreters that an environment may have: what Snakemake gives to scripts needs one of them."""
 
 _PATCHES = range(40)
+_NOWHERE = 'python_version < "0"'
 _CONDA_NAMES = ("python", "pip")
 _CONDA_SPEC = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)\s*(?P<spec>[<>=!~*].*|\d.*)?")
 _NO_BINARY = re.compile(r"\s*--no-binary(\s+|=)")
@@ -134,6 +135,14 @@ def pip_requirements(entries: Sequence[Json], *, name: str) -> Iterator[str]:
                 hint="Name a version from a package index.",
             )
         yield str(line)
+
+
+def left_out(requirements: Iterable[str]) -> Iterator[str]:
+    """Yield the lines that keep a package out, such as ``torchvision ; python_version < '0'``.
+
+    pip and conda pass over what holds nowhere. A lock is made as if nothing needed the package.
+    """
+    return (line for line in requirements if str(Requirement(line).marker) == _NOWHERE)
 
 
 def _is_no_binary(entry: Json) -> bool:

@@ -25,7 +25,7 @@ from snakemake_repro.backends.uv import run_uv
 from snakemake_repro.errors import EnvironmentBuildError, EnvironmentSpecError
 from snakemake_repro.logic.conda_lock import PIP, CondaLock, LockedFile, moved_files
 from snakemake_repro.logic.conda_spec import CondaSpec
-from snakemake_repro.operations.locker import Made, choices
+from snakemake_repro.operations.locker import Made, choices, omissions
 from snakemake_repro.records import Digest
 
 _WHEELS = {
@@ -192,6 +192,7 @@ def _compile(
                 *("--python-version", conda[_PYTHON], "--python-platform", _WHEELS[platform]),
                 *("--only-binary", ":all:", "--python", sys.executable),
                 *sources.arguments,
+                *omissions(spec.requirements, wanted.parent),
             ],
             what=what,
             variables={**choices(), **sources.variables},

@@ -21,7 +21,7 @@ from snakemake_repro.logic.requirements import (
     parse_compiled,
     parse_lock,
 )
-from snakemake_repro.operations.locker import Made, choices
+from snakemake_repro.operations.locker import Made, choices, omissions
 
 
 class PypiLocker:
@@ -86,6 +86,7 @@ class PypiLocker:
                 *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable),
                 *(option for built in spec.sources for option in ("--no-binary", built)),
                 *sources.arguments,
+                *omissions(spec.requirements, wanted.parent),
                 *(["--upgrade"] if self._upgrade else []),
             ]
             for package in self._packages:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from snakemake_repro.logic.pypi_spec import left_out
+
 Moved = tuple[tuple[str, str | None, str | None], ...]
 """Packages whose version changed: name, old version, new version."""
 
@@ -61,3 +63,13 @@ def choices() -> dict[str, str]:
     They count when a lock is made; in an installation there is nothing to choose.
     """
     return {name: os.environ[name] for name in _CHOICES if name in os.environ}
+
+
+def omissions(requirements: Iterable[str], directory: Path) -> list[str]:
+    """Return uv's arguments that keep packages out of a lock; they need a file in a directory."""
+    lines = list(left_out(requirements))
+    if not lines:
+        return []
+    place = directory / "left-out.in"
+    place.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return ["--override", str(place)]

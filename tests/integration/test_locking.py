@@ -80,6 +80,21 @@ def test_digests_are_those_of_every_file_of_the_index(
     assert not re.search(r"://|127\.0|index|\.whl|/", lock_path(path).read_text())
 
 
+def test_a_package_may_be_kept_out_although_another_needs_it(
+    index: str, wheels: Path, tmp_path: Path
+) -> None:
+    make_wheel(wheels, "basket", "1.0", needs="apple")
+    path = _env_file(tmp_path, "basket")
+    lock([path])
+    assert set(_locked(path)) == {"apple", "basket"}
+    _env_file(tmp_path, "basket", "apple ; python_version < '0'")
+    [locked] = lock([path])
+    assert locked.moved == (("apple", "1.1", None),)
+    spec = resolve_spec(path, tmp_path)
+    assert NodeEnvironments(tmp_path / "store").realise(spec).record.pinned
+    assert set(_locked(path)) == {"basket"}
+
+
 def test_a_lock_made_beside_an_incomplete_mirror_serves_every_python(
     index: str, told: pytest.MonkeyPatch, wheels: Path, tmp_path: Path
 ) -> None:

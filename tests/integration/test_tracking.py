@@ -12,10 +12,13 @@ from typing import Any
 import pandas as pd
 import pytest
 from mlflow_view import View
+from repositories import git
 from runs import Workspace
+from wheels import wheels_without_cuda
 
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.operations.sync import sync
+from snakemake_repro.records import JobRecord
 
 pytestmark = pytest.mark.integration
 
@@ -119,35 +122,92 @@ with track(snakemake, seed=7, autolog=True) as run:
     run.log_model(model.eval(), example=x[:5])
     write(model(torch.tensor(x))[:, 0].detach().numpy())
 """,
+    "keras": """
+import os
+os.environ["KERAS_BACKEND"] = "torch"
+import keras
+import numpy as np
+
+with track(snakemake, seed=7, autolog=True) as run:
+    keras.utils.set_random_seed(run.seed)
+    x = rows.to_numpy(np.float32)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    model.fit(x, iron.to_numpy(np.float32), batch_size=64, epochs=3, verbose=0)
+    run.log_model(model, example=x[:5])
+    write(model.predict(x, verbose=0)[:, 0])
+""",
+    "fastai": """
+import numpy as np
+import torch
+from fastai.callback.schedule import Learner
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
+from fastai.losses import BCEWithLogitsLossFlat
+
+with track(snakemake, seed=7, autolog=True) as run:
+    x = rows.to_numpy(np.float32)
+    data = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(iron.to_numpy(np.float32)))
+    loaders = DataLoaders(DataLoader(data, bs=64, shuffle=True), DataLoader(data, bs=64))
+    learner = Learner(loaders, torch.nn.Linear(2, 1), loss_func=BCEWithLogitsLossFlat())
+    learner.fit_one_cycle(2, lr_max=0.02)
+    learner.fit(1)
+    model = learner.model.eval()
+    run.log_model(model, example=x[:5])
+    write(model(torch.tensor(x))[:, 0].detach().numpy())
+""",
 }
-LIBRARIES = [name for name in SCRIPTS if name != "network" or find_spec("pytorch_lightning")]
+NEEDS = {"network": "pytorch_lightning", "keras": "keras", "fastai": "fastai"}
+FASTAI = """
+dependencies:
+  - python
+  - pip
+  - pip:
+      - fastai ==2.8.12
+      - mlflow ==3.17.2
+      - pyarrow
+      - torch ==2.13.0
+      - spacy ; python_version < '0'
+      - torchvision ; python_version < '0'
+"""
+LIBRARIES = [name for name in SCRIPTS if find_spec(NEEDS.get(name, name))]
 SERIES = {
     "sklearn": ("trees", 2),
     "xgboost": ("validation_0-logloss", 5),
     "lightgbm": ("training-binary_logloss", 5),
     "network": ("loss", 3),
+    "keras": ("loss", 3),
+    "fastai": ("valid_loss", 3),
 }
 PARAMS = {
     "sklearn": ("n_estimators", "20"),
     "xgboost": ("max_depth", "2"),
     "lightgbm": ("max_depth", "2"),
     "network": ("epochs", "3"),
+    "keras": ("epochs", "3"),
+    "fastai": ("lr_max", "0.02"),
 }
 
 
-def _prepare(workspace: Workspace) -> None:
+def _prepare(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Write a workflow and commit it; return the commit."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # for who reads a model of Keras back
     shutil.copy(SHOWERS, workspace.root)
     workspace.write("Snakefile", SNAKEFILE)
     for name, text in SCRIPTS.items():
         workspace.write(f"scripts/{name}.py", COMMON + text)
     workspace.environ |= {"MLFLOW_AUTOLOGGING_TESTING": "true", "KMP_DUPLICATE_LIB_OK": "TRUE"}
+    git(workspace.root, "init", "--quiet")
+    git(workspace.root, "add", ".")
+    git(workspace.root, "commit", "--quiet", "-m", "study")
+    return git(workspace.root, "rev-parse", "HEAD").strip()
 
 
 @pytest.mark.parametrize("executor", ["local", "ray"])
 def test_mlflow_finds_all_of_a_training_that_tracks_itself(
-    workspace: Workspace, tmp_path: Path, executor: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, executor: str
 ) -> None:
-    _prepare(workspace)
+    commit = _prepare(workspace, monkeypatch)
     workspace.ok("--config", f"libraries='{' '.join(LIBRARIES)}'", executor=executor)
     sync(workspace.root)
     view = View(workspace.environ["MLFLOW_TRACKING_URI"])
@@ -158,26 +218,50 @@ def test_mlflow_finds_all_of_a_training_that_tracks_itself(
     for library, record in jobs.items():
         assert record.integrity == (), library
         [run] = shown.jobs[record.id]
-        name, value = PARAMS[library]
-        assert run.data.params[name] == value
-        assert run.data.params["seed.numpy"] == "7"
-        series, steps = SERIES[library]
-        history_of = view.client.get_metric_history(run.info.run_id, series)
-        assert len({point.step for point in history_of}) == steps, library
-        datasets = {tag.value for item in run.inputs.dataset_inputs for tag in item.tags}
-        [read], [made] = record.spec.inputs, record.outputs
-        assert read.digest is not None
-        assert made.digest is not None
-        assert {read.digest.value, made.digest.value} <= datasets
-        expected = json.loads((workspace.root / f"{library}.json").read_text())
-        assert _predicted(view, run.info.run_id) == pytest.approx(expected, abs=1e-6)
-        assert {file.path for file in record.artifacts} >= {"model"}
-        assert record.models["model"] is not None
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+        _check_found(view, run, record, library, workspace.root)
     run_id = shown.jobs[jobs["sklearn"].id][0].info.run_id
     [version] = view.client.search_model_versions(f"run_id = '{run_id}'")
     assert version.name == "showers"
     loaded = view.client.get_model_version_download_uri("showers", version.version)
     assert loaded.endswith("/model")
+
+
+@pytest.mark.skipif(wheels_without_cuda() is None, reason="needs a CPU build of PyTorch")
+def test_fastai_tracks_itself_in_a_locked_environment(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = _prepare(workspace, monkeypatch)
+    workspace.write("envs/fastai.yaml", FASTAI)
+    pinned = SNAKEFILE.replace("    script:", '    conda: "envs/fastai.yaml"\n    script:')
+    workspace.write("Snakefile", pinned)
+    workspace.environ["UV_FIND_LINKS"] = str(wheels_without_cuda())
+    workspace.ok("--config", "libraries=fastai")
+    sync(workspace.root)
+    view = View(workspace.environ["MLFLOW_TRACKING_URI"])
+    [job] = workspace.history.jobs
+    [run] = view.shown(workspace.history.run.id).jobs[job.record.id]
+    assert run.data.tags["mlflow.source.git.commit"] == commit
+    _check_found(view, run, job.record, "fastai", workspace.root)
+
+
+def _check_found(view: View, run: Any, record: JobRecord, library: str, root: Path) -> None:
+    """Check what stands in MLflow of a training: all that its library and its script said."""
+    name, value = PARAMS[library]
+    assert run.data.params[name] == value
+    assert run.data.params["seed.numpy"] == "7"
+    series, steps = SERIES[library]
+    history_of = view.client.get_metric_history(run.info.run_id, series)
+    assert len({point.step for point in history_of}) == steps, library
+    datasets = {tag.value for item in run.inputs.dataset_inputs for tag in item.tags}
+    [read], [made] = record.spec.inputs, record.outputs
+    assert read.digest is not None
+    assert made.digest is not None
+    assert {read.digest.value, made.digest.value} <= datasets
+    expected = json.loads((root / f"{library}.json").read_text())
+    assert _predicted(view, run.info.run_id) == pytest.approx(expected, abs=1e-6)
+    assert {file.path for file in record.artifacts} >= {"model"}
+    assert record.models["model"] is not None
 
 
 def _predicted(view: View, run_id: str) -> list[float]:

@@ -27,6 +27,7 @@ from snakemake_repro.errors import UsageError
 from snakemake_repro.wrappers import reference, wrapper
 from snakemake_repro.wrappers.evaluation import evaluate
 from snakemake_repro.wrappers.families.base import Family
+from snakemake_repro.wrappers.families.fastai import Fastai
 from snakemake_repro.wrappers.families.keras import Keras
 from snakemake_repro.wrappers.families.lightgbm import LightGBM
 from snakemake_repro.wrappers.families.pytorch import PyTorch
@@ -40,7 +41,7 @@ from snakemake_repro.wrappers.training import train
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "snakemake_repro" / "wrappers"
-NETWORKS = ("keras/train", "pytorch/train")
+NETWORKS = ("fastai/train", "keras/train", "pytorch/train")
 """Wrappers that come without a lock, and whose libraries are an extra."""
 
 HAS_TORCH = pytest.mark.skipif(
@@ -49,6 +50,9 @@ HAS_TORCH = pytest.mark.skipif(
 HAS_KERAS = pytest.mark.skipif(
     find_spec("keras") is None or find_spec("torch") is None,
     reason="Keras and PyTorch are not installed: the extra `networks`",
+)
+HAS_FASTAI = pytest.mark.skipif(
+    find_spec("fastai") is None, reason="fastai is not installed: the extra `fastai`"
 )
 LOCKS = sorted(
     [*FOLDER.rglob("environment.requirements.lock"), *(ROOT / "envs").glob("*.requirements.lock")]
@@ -91,6 +95,13 @@ FAMILIES = [
         {"epochs": 8, "hidden": [16], "learning_rate": 0.02, "dropout": 0.1},
         id="keras",
         marks=HAS_KERAS,
+    ),
+    pytest.param(
+        Fastai(),
+        "m.safetensors",
+        {"epochs": 8, "hidden": [16], "learning_rate": 0.02, "dropout": 0.1},
+        id="fastai",
+        marks=HAS_FASTAI,
     ),
 ]
 
@@ -140,7 +151,7 @@ def test_a_wrapper_begins_with_nothing_that_its_environment_lacks(name: str) -> 
         "tenacity",
         "corsikaio",
     }
-    allowed |= {"safetensors", "torch", "pytorch_lightning", "keras", "tensorflow"}
+    allowed |= {"safetensors", "torch", "pytorch_lightning", "keras", "tensorflow", "fastai"}
     allowed |= {"jupyter_client", "nbclient", "nbformat"}
     todo, seen = [FOLDER / name / "wrapper.py"], set()
     while todo:
@@ -321,6 +332,13 @@ def test_the_validation_is_recorded_after_every_round(
             {"epochs": 40, "learning_rate": 0.02},
             id="keras",
             marks=HAS_KERAS,
+        ),
+        pytest.param(
+            Fastai(),
+            "m.safetensors",
+            {"epochs": 40, "learning_rate": 0.02},
+            id="fastai",
+            marks=HAS_FASTAI,
         ),
     ],
 )

@@ -311,12 +311,21 @@ def forward(
     Raises:
         KeyError: A tensor is missing, or a module is none that we write.
     """
+
+    def tensor(place: int, name: str) -> Floats:
+        return np.asarray(tensors[f"{place}.{name}"], np.float64)
+
     values = np.asarray(rows, np.float64)
     for place, module in enumerate(modules[first:], first):
         kind = module["kind"]
         if kind == "Linear":
-            weight = np.asarray(tensors[f"{place}.weight"], np.float64)
-            values = values @ weight.T + np.asarray(tensors[f"{place}.bias"], np.float64)
+            values = values @ tensor(place, "weight").T
+            if module.get("bias", True):
+                values = values + tensor(place, "bias")
+        elif kind == "BatchNorm1d":
+            scale = np.sqrt(tensor(place, "running_var") + module["eps"])
+            values = (values - tensor(place, "running_mean")) / scale
+            values = values * tensor(place, "weight") + tensor(place, "bias")
         else:
             values = _ACTIVATIONS[kind](values)
     return values

@@ -69,8 +69,12 @@ def dump_sequence(layers: Iterable[Any], scaling: Scaling, about: Mapping[str, A
 
 
 def _described(module: Any) -> dict[str, Any]:
-    found = {"kind": type(module).__name__}
-    return {**found, "eps": module.eps} if hasattr(module, "eps") else found
+    found: dict[str, Any] = {"kind": type(module).__name__}
+    if hasattr(module, "eps"):
+        found["eps"] = module.eps
+    if getattr(module, "bias", ...) is None:
+        found["bias"] = False
+    return found
 
 
 def loss_of(*, classifier: bool, weights: Any) -> Any:

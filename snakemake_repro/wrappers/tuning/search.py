@@ -313,6 +313,7 @@ def _model_suffix(order: Order) -> str:
     """Return what our train wrappers call a model that nobody asked to keep."""
     family = str(order.trial["wrapper"]).partition("/")[0]
     suffixes = {
+        "fastai": ".safetensors",
         "keras": ".keras",
         "lightgbm": ".txt",
         "pytorch": ".safetensors",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snakemake_repro.errors import EnvironmentSpecError
-from snakemake_repro.logic.pypi_spec import is_pypi, parse_spec
+from snakemake_repro.logic.pypi_spec import is_pypi, left_out, parse_spec
 
 
 def test_pip_and_python_are_all_that_an_index_can_give() -> None:
@@ -47,6 +47,11 @@ def test_only_what_is_named_may_be_built_from_source() -> None:
     assert (spec.requirements, spec.sources) == (("b",), ("a-x", "b", "c"))
     plain = parse_spec({"dependencies": ["python", {"pip": ["b"]}]}, name="x")
     assert spec.digest != plain.digest
+
+
+def test_what_is_for_no_python_at_all_is_left_out() -> None:
+    lines = ["a ; python_version < '0'", "b ; sys_platform == 'win32'", "c", "d;python_version<'0'"]
+    assert list(left_out(lines)) == [lines[0], lines[3]]
 
 
 def test_what_is_asked_for_has_a_digest_that_stays() -> None:

@@ -1,0 +1,13 @@
+"""Wheels that this machine has beside those of its package index."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def wheels_without_cuda() -> Path | None:
+    """Return a directory that pip or uv is told to look in, with a CPU build of PyTorch."""
+    named = f"{os.environ.get('UV_FIND_LINKS', '')} {os.environ.get('PIP_FIND_LINKS', '')}"
+    places = [Path(place) for place in named.replace(",", " ").split()]
+    return next((p for p in places if [*p.glob("torch-2.13.0+cpu-*.whl")]), None)
