@@ -201,6 +201,7 @@ def runs_of_two(study: Workspace) -> Workspace:
         "min_muons: 2\n"
         "bootstrap: 200\n"
         "parameters: {svm: {nystroem__n_components: 5}}\n"
+        "trials: {lightgbm: 0}\n"
     )
     return study
 
@@ -264,7 +265,7 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
         assert metrics["counts"] == {"iron": 4, "silicon": 12}
         assert metrics["positive"] == "iron"
     lines = (study.root / "results/summary.csv").read_text().splitlines()
-    assert lines[0].startswith("task,model,showers,runs,roc_auc,roc_auc_low,roc_auc_high,accuracy")
+    assert lines[0].startswith("task,model,events,groups,roc_auc,roc_auc_low,roc_auc_high,accuracy")
     assert [line.split(",")[:4] for line in lines[1:]] == [
         ["si_fe", model, "16", "8"] for model in ("svm", "xgboost", "lightgbm")
     ]
@@ -281,9 +282,12 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
     ("config", "message"),
     [
         (["corsika_dir=nowhere"], "corsika_dir: no CORSIKA files in nowhere: expected files named"),
-        (["tasks=[p_o]"], "tasks: p_o is not defined: expected one of p_fe, light_heavy."),
+        (["tasks=[p_o]"], "tasks: p_o is not defined: expected one of p_fe, light_heavy, magic."),
         (["folds=1"], "1 is less than the minimum of 2"),
-        (["models=[cnn]"], "'cnn' is not one of ['svm', 'xgboost', 'lightgbm']"),
+        (
+            ["models=[cnn]"],
+            "'cnn' is not one of ['svm', 'xgboost', 'lightgbm', 'keras', 'pytorch']",
+        ),
         (["positive={p_fe: He}"], "positive: expected one of the classes of p_fe (p, Fe), got He."),
         (
             ["classes={p_fe: {p: [p], Fe: [Fe, O]}}"],

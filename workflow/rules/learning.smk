@@ -1,84 +1,80 @@
-"""From showers to features, models, evaluations and the summary."""
+"""From features to models, tuned where asked, evaluations and the summary."""
 
 
-def trees_of(wildcards) -> list[str]:
-    """Return the ROOT files of the primaries that a task compares."""
-    names = [name for group in config["classes"][wildcards.task].values() for name in group]
-    return expand("results/root/{primary}.root", primary=names)
+def features_of(wildcards) -> list[str]:
+    """Return the columns that a task learns from."""
+    return MAGIC_FEATURES if wildcards.task == MAGIC else config["features"]
 
 
-rule features:
-    input:
-        trees_of,
-    output:
-        train=expand("results/features/{{task}}/fold{fold}.train.parquet", fold=FOLDS),
-        test=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
-    params:
-        classes=lambda wildcards: config["classes"][wildcards.task],
-        min_muons=config["min_muons"],
-    conda:
-        "../../envs/corsika.yaml"
-    script:
-        "../scripts/features.py"
+def group_of(wildcards) -> str | None:
+    """Return the column of what must not be torn apart; MAGIC's images have none."""
+    return None if wildcards.task == MAGIC else "run"
 
 
-rule train_svm:
-    input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
-    output:
-        model="results/models/{task}/svm.fold{fold}.joblib",
-        metrics="results/models/{task}/svm.fold{fold}.json",
-    params:
-        estimator=[
-            "sklearn.preprocessing.StandardScaler",
-            "sklearn.kernel_approximation.Nystroem",
-            "sklearn.svm.LinearSVC",
-        ],
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["svm"],
-    wrapper:
-        repro("sklearn/train")
+def trial_of(family: Family, parameters: dict, space: dict):
+    """Return a function that says what is tried: the family's wrapper with what is not searched."""
+
+    def trial(wildcards) -> dict:
+        own = {name: value for name, value in parameters.items() if name not in space}
+        learning = {
+            "target": "class",
+            "features": features_of(wildcards),
+            "group": group_of(wildcards),
+            "folds": config["inner_folds"],
+        }
+        return {"wrapper": family.wrapper, "params": learning | family.fixed | own}
+
+    return trial
 
 
-rule train_xgboost:
-    input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
-    output:
-        model="results/models/{task}/xgboost.fold{fold}.ubj",
-        metrics="results/models/{task}/xgboost.fold{fold}.json",
-    params:
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["xgboost"],
-    wrapper:
-        repro("xgboost/train")
+for model in config["models"]:
+    family = FAMILIES[model]
+    parameters = config["parameters"][model]
 
+    if config["trials"].get(model):
 
-rule train_lightgbm:
-    input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
-    output:
-        model="results/models/{task}/lightgbm.fold{fold}.txt",
-        metrics="results/models/{task}/lightgbm.fold{fold}.json",
-    params:
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["lightgbm"],
-    wrapper:
-        repro("lightgbm/train")
+        rule:
+            name:
+                f"tune_{model}"
+            input:
+                data="results/features/{task}/fold{fold}.train.parquet",
+            output:
+                model=f"results/models/{{task}}/{model}.fold{{fold}}.{family.suffix}",
+                best=f"results/models/{{task}}/{model}.fold{{fold}}.json",
+                trials=f"results/models/{{task}}/{model}.fold{{fold}}.trials.parquet",
+            params:
+                trial=trial_of(family, parameters, config["spaces"][model]),
+                space=config["spaces"][model],
+                metric="cv_roc_auc",
+                direction="maximize",
+                trials=config["trials"][model],
+                parallel=2,
+                seed=config["seed"],
+            conda:
+                family.tuning
+            wrapper:
+                repro("tune")
 
+    else:
 
-SUFFIXES = {"svm": "joblib", "xgboost": "ubj", "lightgbm": "txt"}
+        rule:
+            name:
+                f"train_{model}"
+            input:
+                train="results/features/{task}/fold{fold}.train.parquet",
+                valid="results/features/{task}/fold{fold}.test.parquet",
+            output:
+                model=f"results/models/{{task}}/{model}.fold{{fold}}.{family.suffix}",
+                metrics=f"results/models/{{task}}/{model}.fold{{fold}}.json",
+            params:
+                target="class",
+                features=features_of,
+                group=group_of,
+                seed=config["seed"],
+                **family.fixed,
+                **parameters,
+            wrapper:
+                repro(family.wrapper)
 
 
 rule evaluate:
@@ -88,7 +84,7 @@ rule evaluate:
             task=wildcards.task,
             model=wildcards.model,
             fold=FOLDS,
-            suffix=SUFFIXES[wildcards.model],
+            suffix=FAMILIES[wildcards.model].suffix,
         ),
         data=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
     output:
@@ -97,7 +93,7 @@ rule evaluate:
         figure="results/evaluation/{task}/{model}.png",
     params:
         target="class",
-        group="run",
+        group=group_of,
         positive=lambda wildcards: config["positive"][wildcards.task],
         bootstrap=config["bootstrap"],
         seed=config["seed"],
