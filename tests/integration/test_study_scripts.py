@@ -202,6 +202,7 @@ def runs_of_two(study: Workspace) -> Workspace:
         "bootstrap: 200\n"
         "parameters: {svm: {nystroem__n_components: 5}}\n"
         "trials: {lightgbm: 0}\n"
+        "hadronic: {models: []}\n"
     )
     return study
 
@@ -301,7 +302,7 @@ def test_a_configuration_that_makes_no_sense_is_one_clear_error(
     assert message in study.fails("-n", "--config", *config, executor="local").output
 
 
-def test_the_study_without_options_is_about_seventy_jobs(study: Workspace) -> None:
+def test_the_study_without_options_is_about_ninety_jobs(study: Workspace) -> None:
     """The profile beside the Snakefile is found: no option but the dry run is given."""
     import subprocess
     import sys
@@ -319,7 +320,7 @@ def test_the_study_without_options_is_about_seventy_jobs(study: Workspace) -> No
     assert "Using workflow specific profile workflow/profiles/default" in text
     totals = {line.split()[1] for line in text.splitlines() if line.startswith("total ")}
     assert len(totals) == 1
-    assert 60 <= int(totals.pop()) <= 80
+    assert 85 <= int(totals.pop()) <= 100
 
 
 # ----- fetching ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""From features to models, tuned where asked, evaluations and the summary."""
+"""From features to models, tuned where asked, evaluations, the summary and its page."""
 
 
 def features_of(wildcards) -> list[str]:
@@ -77,6 +77,29 @@ for model in config["models"]:
                 repro(family.wrapper)
 
 
+for kind, parameters in config["autoencoders"].items():
+
+    rule:
+        name:
+            kind
+        input:
+            train="results/features/{task}/fold0.train.parquet",
+            valid="results/features/{task}/fold0.test.parquet",
+        output:
+            model=f"results/latent/{{task}}/{kind}.keras",
+            metrics=f"results/latent/{{task}}/{kind}.json",
+            latent=f"results/latent/{{task}}/{kind}.parquet",
+        params:
+            kind=kind,
+            features=features_of,
+            group=group_of,
+            keep=["class"],
+            seed=config["seed"],
+            **parameters,
+        wrapper:
+            repro("keras/train")
+
+
 rule evaluate:
     input:
         model=lambda wildcards: expand(
@@ -117,3 +140,49 @@ rule summary:
         "../../envs/corsika.yaml"
     script:
         "../scripts/summary.py"
+
+
+SEARCHES = [
+    (task, model)
+    for task in config["tasks"]
+    for model in config["models"]
+    if config["trials"].get(model)
+]
+LATENT = [(task, kind) for task in config["tasks"] for kind in config["autoencoders"]]
+
+
+rule page:
+    input:
+        summary="results/summary.json",
+        predictions=expand(
+            "results/evaluation/{task}/{model}.parquet",
+            task=config["tasks"],
+            model=config["models"],
+        ),
+        flux=["results/flux.parquet"] if SHOWER_TASKS else [],
+        searches=[
+            f"results/models/{task}/{model}.fold0.trials.parquet" for task, model in SEARCHES
+        ],
+        latent=[f"results/latent/{task}/{kind}.parquet" for task, kind in LATENT],
+        latent_metrics=[f"results/latent/{task}/{kind}.json" for task, kind in LATENT],
+        hadronic=expand(
+            "results/hadronic/{hadronic}.{projectile}.json",
+            projectile=HADRONIC["projectiles"],
+            hadronic=HADRONIC["models"],
+        ),
+    output:
+        "results/summary.html",
+    params:
+        tasks=config["tasks"],
+        models=config["models"],
+        titles={model: FAMILIES[model].title for model in config["models"]},
+        primaries=config["primaries"],
+        min_muons=config["min_muons"],
+        searches=SEARCHES,
+        latent=LATENT,
+        events=HADRONIC["events"],
+        energy_gev=HADRONIC["energy_gev"],
+    conda:
+        "../../envs/page.yaml"
+    script:
+        "../scripts/page.py"
