@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import uproot
@@ -252,6 +253,41 @@ def test_more_folds_than_runs_are_one_clear_error(runs_of_two: Workspace) -> Non
         "features: results/root/Si.root: expected at least 5 runs for 5 folds, found 4. "
         "Give a smaller number of folds, or add runs."
     ) in done.output
+
+
+def test_images_are_dealt_out_class_by_class_and_none_is_there_twice(study: Workspace) -> None:
+    lines = [f"{number}.5,{'1,' * 9}{'gh'[number % 3 == 0]}" for number in range(30)]
+    (study.root / "magic.dat").write_text("\n".join([*lines, *lines[:5]]) + "\n")
+    settings = ("--config", "magic={file: magic.dat, most: 0}", "folds=2")
+    study.ok("results/features/magic/fold0.test.parquet", *settings, executor="local")
+    folder = study.root / "results/features/magic"
+    parts = {
+        part: pq.read_table(folder / f"{part}.parquet").to_pandas()
+        for part in ("fold0.train", "fold0.test", "fold1.train", "fold1.test")
+    }
+    assert sorted(pd.concat([parts["fold0.test"], parts["fold1.test"]])["length"]) == [
+        number + 0.5 for number in range(30)
+    ]
+    for one, other in ((0, 1), (1, 0)):
+        assert parts[f"fold{one}.train"].equals(parts[f"fold{other}.test"])
+        assert dict(parts[f"fold{one}.test"]["class"].value_counts()) == {"gamma": 10, "hadron": 5}
+    (study.root / "magic.dat").write_text("1,2,3\n")
+    output = study.fails(
+        "results/features/magic/fold0.test.parquet", "--force", *settings, executor="local"
+    ).output
+    assert "magic_images: magic.dat: expected 10 numbers and a letter in each line, got:" in output
+
+
+def test_a_shower_counts_as_much_as_the_flux_at_its_energy(study: Workspace) -> None:
+    shutil.copy(IRON, study.root / "corsika")
+    run(study, "results/flux.parquet")
+    table = pq.read_table(study.root / "results/flux.parquet").to_pandas()
+    energy = table["energy_gev"].to_numpy()
+    # H3a's iron: three populations, each with a cutoff in rigidity (Gaisser 2012, tables 1 and 2)
+    populations = ((2120, 1.63, 4e6), (13.4, 1.4, 3e7), (1.14, 1.4, 2e9))
+    flux = sum(a * energy ** -(g + 1) * np.exp(-energy / 26 / r) for a, g, r in populations)
+    # the showers share five decades with the index -1
+    assert table["weight"].to_numpy() == pytest.approx(flux * energy * np.log(1e5) / len(energy))
 
 
 def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:

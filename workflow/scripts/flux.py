@@ -27,8 +27,7 @@ def weights(primary: int, energies: np.ndarray, low: float, high: float) -> np.n
     """
     flux = np.ravel(HillasGaisser2012(model="H3a").nucleus_flux(primary, energies))
     density = len(energies) / (energies * np.log(high / low))
-    # crflux counts per cm2
-    return 1e4 * flux / density
+    return flux / density
 
 
 def main() -> None:
