@@ -61,6 +61,21 @@ def check_tasks() -> None:
             )
 
 
+def check_models() -> None:
+    """Check that each model is of a family, and has a space to search where it is tuned."""
+    for model in config["models"]:
+        if model not in FAMILIES:
+            raise WorkflowError(
+                f"models: {model} is not defined: expected one of {', '.join(FAMILIES)}. "
+                "Add an entry to rules/families.smk."
+            )
+        if config["trials"].get(model) and not config["spaces"].get(model):
+            raise WorkflowError(
+                f"trials: {model} has no parameters to search: expected some under spaces, found "
+                "none. Add them, or take the model out of trials."
+            )
+
+
 def asked_primaries() -> list[str]:
     """Return the primaries to write ROOT files of: all, or of one's own files those in a task."""
     if not config["corsika_dir"]:
@@ -74,6 +89,7 @@ RUNS = find_runs(config["corsika_dir"])
 CORSIKA_DIR = config["corsika_dir"] or "results/corsika"
 FOLDS = list(range(config["folds"]))
 check_tasks()
+check_models()
 
 
 wildcard_constraints:

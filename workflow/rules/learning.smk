@@ -29,7 +29,7 @@ def trial_of(family: Family, parameters: dict, space: dict):
 
 for model in config["models"]:
     family = FAMILIES[model]
-    parameters = config["parameters"][model]
+    parameters = config["parameters"].get(model, {})
 
     if config["trials"].get(model):
 
