@@ -258,7 +258,7 @@ def test_more_folds_than_runs_are_one_clear_error(runs_of_two: Workspace) -> Non
 def test_images_are_dealt_out_class_by_class_and_none_is_there_twice(study: Workspace) -> None:
     lines = [f"{number}.5,{'1,' * 9}{'gh'[number % 3 == 0]}" for number in range(30)]
     (study.root / "magic.dat").write_text("\n".join([*lines, *lines[:5]]) + "\n")
-    settings = ("--config", "magic={file: magic.dat, most: 0}", "folds=2")
+    settings = ("--config", "magic={file: magic.dat}", "folds=2")
     study.ok("results/features/magic/fold0.test.parquet", *settings, executor="local")
     folder = study.root / "results/features/magic"
     parts = {

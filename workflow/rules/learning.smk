@@ -27,87 +27,100 @@ def trial_of(family: Family, parameters: dict, space: dict):
     return trial
 
 
-for model in config["models"]:
-    family = FAMILIES[model]
-    parameters = config["parameters"].get(model, {})
-
-    if config["trials"].get(model):
-
-        rule:
-            name:
-                f"tune_{model}"
-            input:
-                data="results/features/{task}/fold{fold}.train.parquet",
-            output:
-                model=f"results/models/{{task}}/{model}.fold{{fold}}.{family.suffix}",
-                best=f"results/models/{{task}}/{model}.fold{{fold}}.json",
-                trials=f"results/models/{{task}}/{model}.fold{{fold}}.trials.parquet",
-            params:
-                trial=trial_of(family, parameters, config["spaces"][model]),
-                space=config["spaces"][model],
-                metric="cv_roc_auc",
-                direction="maximize",
-                trials=config["trials"][model],
-                parallel=2,
-                seed=config["seed"],
-            conda:
-                family.tuning
-            wrapper:
-                repro("tune")
-
-    else:
-
-        rule:
-            name:
-                f"train_{model}"
-            input:
-                train="results/features/{task}/fold{fold}.train.parquet",
-                valid="results/features/{task}/fold{fold}.test.parquet",
-            output:
-                model=f"results/models/{{task}}/{model}.fold{{fold}}.{family.suffix}",
-                metrics=f"results/models/{{task}}/{model}.fold{{fold}}.json",
-            params:
-                target="class",
-                features=features_of,
-                group=group_of,
-                seed=config["seed"],
-                **family.fixed,
-                **parameters,
-            wrapper:
-                repro(family.wrapper)
+def tuned(model: str) -> bool:
+    """Return whether the parameters of a model are searched."""
+    return bool(config["trials"].get(model))
 
 
-for kind, parameters in config["autoencoders"].items():
+def model_of(model: str) -> str:
+    """Return the file of a model, with wildcards for the task and the fold."""
+    folder = "tuned" if tuned(model) else "models"
+    return f"results/{folder}/{{task}}/{model}.fold{{fold}}.{FAMILIES[model].suffix}"
+
+
+LEARNING = {
+    "train": "results/features/{task}/fold{fold}.train.parquet",
+    "valid": "results/features/{task}/fold{fold}.test.parquet",
+}
+
+
+def written(model: str) -> dict[str, str]:
+    """Return what the training of a model writes."""
+    stem = f"results/models/{{task}}/{model}.fold{{fold}}"
+    return {"model": f"{stem}.{FAMILIES[model].suffix}", "metrics": f"{stem}.json"}
+
+
+def learned(model: str) -> dict:
+    """Return what the training of a model is told."""
+    told = {"target": "class", "features": features_of, "group": group_of, "seed": config["seed"]}
+    return told | FAMILIES[model].fixed | config["parameters"].get(model, {})
+
+
+# Snakemake looks at the name of a wrapper when the job runs, so that a loop will not do
+rule train_svm:
+    input:
+        **LEARNING,
+    output:
+        **written("svm"),
+    params:
+        **learned("svm"),
+    wrapper:
+        repro("sklearn/train")
+
+
+rule train_xgboost:
+    input:
+        **LEARNING,
+    output:
+        **written("xgboost"),
+    params:
+        **learned("xgboost"),
+    wrapper:
+        repro("xgboost/train")
+
+
+rule train_lightgbm:
+    input:
+        **LEARNING,
+    output:
+        **written("lightgbm"),
+    params:
+        **learned("lightgbm"),
+    wrapper:
+        repro("lightgbm/train")
+
+
+for model in filter(tuned, config["models"]):
 
     rule:
         name:
-            kind
+            f"tune_{model}"
         input:
-            train="results/features/{task}/fold0.train.parquet",
-            valid="results/features/{task}/fold0.test.parquet",
+            data=LEARNING["train"],
         output:
-            model=f"results/latent/{{task}}/{kind}.keras",
-            metrics=f"results/latent/{{task}}/{kind}.json",
-            latent=f"results/latent/{{task}}/{kind}.parquet",
+            model=model_of(model),
+            best=f"results/tuned/{{task}}/{model}.fold{{fold}}.json",
+            trials=f"results/tuned/{{task}}/{model}.fold{{fold}}.trials.parquet",
         params:
-            kind=kind,
-            features=features_of,
-            group=group_of,
-            keep=["class"],
+            trial=trial_of(
+                FAMILIES[model], config["parameters"].get(model, {}), config["spaces"][model]
+            ),
+            space=config["spaces"][model],
+            metric="cv_roc_auc",
+            direction="maximize",
+            trials=config["trials"][model],
+            parallel=2,
             seed=config["seed"],
-            **parameters,
+        conda:
+            FAMILIES[model].tuning
         wrapper:
-            repro("keras/train")
+            repro("tune")
 
 
 rule evaluate:
     input:
         model=lambda wildcards: expand(
-            "results/models/{task}/{model}.fold{fold}.{suffix}",
-            task=wildcards.task,
-            model=wildcards.model,
-            fold=FOLDS,
-            suffix=FAMILIES[wildcards.model].suffix,
+            model_of(wildcards.model), task=wildcards.task, fold=FOLDS
         ),
         data=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
     output:
@@ -146,7 +159,7 @@ SEARCHES = [
     (task, model)
     for task in config["tasks"]
     for model in config["models"]
-    if config["trials"].get(model)
+    if tuned(model)
 ]
 LATENT = [(task, kind) for task in config["tasks"] for kind in config["autoencoders"]]
 
@@ -161,7 +174,7 @@ rule page:
         ),
         flux=["results/flux.parquet"] if SHOWER_TASKS else [],
         searches=[
-            f"results/models/{task}/{model}.fold0.trials.parquet" for task, model in SEARCHES
+            f"results/tuned/{task}/{model}.fold0.trials.parquet" for task, model in SEARCHES
         ],
         latent=[f"results/latent/{task}/{kind}.parquet" for task, kind in LATENT],
         latent_metrics=[f"results/latent/{task}/{kind}.json" for task, kind in LATENT],
