@@ -6,14 +6,14 @@ and the script that are known by their digests.
 
 from __future__ import annotations
 
-import base64
-import hashlib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import PurePosixPath
 
 from snakemake_repro.cli import _text
 from snakemake_repro.cli._page_charts import PLOT_HEIGHT, PLOT_WIDTH, clock, plots
 from snakemake_repro.cli._page_data import data
+from snakemake_repro.cli._page_embedded import embedded, known, styles
 from snakemake_repro.cli._page_graph import MOODS, graph
 from snakemake_repro.logic.atlas import Atlas
 from snakemake_repro.logic.plots import spreads
@@ -46,8 +46,14 @@ _FILTERS = {
 }
 
 
-def page(summary: RunSummary, atlas: Atlas) -> str:
-    """Return the page."""
+def page(summary: RunSummary, atlas: Atlas, pages: Mapping[str, str]) -> str:
+    """Return the page.
+
+    Args:
+        summary: What the report says.
+        atlas: Every job and file.
+        pages: Content of results that are pages themselves, by path; they are shown as well.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -60,9 +66,10 @@ def page(summary: RunSummary, atlas: Atlas) -> str:
     environment.filters.update(_FILTERS)
     style, script = _part("report.css"), _part("report.js")
     words, mood = _VERDICTS[summary.verdict]
-    metrics = spreads(atlas)
+    metrics, inner = spreads(atlas), embedded(pages)
     return environment.get_template("report.html").render(
-        policy=_policy(style, script),
+        policy=_policy(style, script, *styles(inner)),
+        pages=inner,
         style=style,
         script=script,
         data=data(atlas),
@@ -96,21 +103,16 @@ def _part(name: str) -> str:
     return (folder / PurePosixPath(name).name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """Return what the browser may do: show this style, run this script, and nothing else."""
+def _policy(style: str, script: str, *others: str) -> str:
+    """Return what the browser may do: show these styles, run this script, and nothing else."""
     return "; ".join(
         (
             "default-src 'none'",
-            f"style-src {_known(style)}",
-            f"script-src {_known(script)}",
+            f"style-src {' '.join((known(style), *others))}",
+            f"script-src {known(script)}",
             "base-uri 'none'",
             "form-action 'none'",
             "require-trusted-types-for 'script'",
             "trusted-types 'none'",
         )
     )
-
-
-def _known(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

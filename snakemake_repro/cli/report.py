@@ -66,7 +66,7 @@ def report(
         from snakemake_repro.cli._page import page
 
         summary, atlas = report.report_with_atlas(index, run_id)
-        text = page(summary, atlas)
+        text = page(summary, atlas, report.pages_of(summary, place.workdir))
         report.write_page(place.workdir / html, text)
     if as_json:
         from snakemake_repro.cli._json import emit

@@ -277,6 +277,26 @@ def test_nothing_that_a_record_says_is_run_as_code(chromium: Browser, tmp_path: 
         assert all(address.startswith("#") for address in addresses)
 
 
+def test_a_result_that_is_a_page_is_shown_without_rights_of_its_own(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    bait = "<script>parent.minded.push(1)</script><img src=x onerror='parent.minded.push(2)'>"
+    inner = f'<style>h1 {{ color: rgb(1, 2, 3) }}</style><h1>"Summary" &amp; more</h1>{bait}'
+    run = Recording(tmp_path)
+    run.job("page", writes={"results/summary.html": inner, "results/other.html": "<p>x</p>"})
+    run.end()
+    (tmp_path / "results/other.html").write_text("<p>no longer what the run made</p>")
+    context = chromium.new_context()
+    opened = Opened(context.new_page(), _write(tmp_path))
+    expect(opened.page.locator("iframe")).to_have_count(1)
+    title = opened.page.frame_locator("iframe").locator("h1")
+    expect(title).to_have_text('"Summary" & more')
+    expect(title).to_have_css("color", "rgb(1, 2, 3)")
+    assert opened.page.evaluate("window.minded") == []
+    assert set(opened.requests) - set(opened.refused) == {(tmp_path / "report.html").as_uri()}
+    context.close()
+
+
 def test_what_is_added_to_the_file_is_neither_run_nor_loaded(
     chromium: Browser, small: Path, tmp_path: Path
 ) -> None:

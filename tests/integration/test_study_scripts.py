@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import uproot
@@ -201,6 +202,8 @@ def runs_of_two(study: Workspace) -> Workspace:
         "min_muons: 2\n"
         "bootstrap: 200\n"
         "parameters: {svm: {nystroem__n_components: 5}}\n"
+        "trials: {lightgbm: 0}\n"
+        "hadronic: {models: []}\n"
     )
     return study
 
@@ -252,6 +255,41 @@ def test_more_folds_than_runs_are_one_clear_error(runs_of_two: Workspace) -> Non
     ) in done.output
 
 
+def test_images_are_dealt_out_class_by_class_and_none_is_there_twice(study: Workspace) -> None:
+    lines = [f"{number}.5,{'1,' * 9}{'gh'[number % 3 == 0]}" for number in range(30)]
+    (study.root / "magic.dat").write_text("\n".join([*lines, *lines[:5]]) + "\n")
+    settings = ("--config", "magic={file: magic.dat}", "folds=2")
+    study.ok("results/features/magic/fold0.test.parquet", *settings, executor="local")
+    folder = study.root / "results/features/magic"
+    parts = {
+        part: pq.read_table(folder / f"{part}.parquet").to_pandas()
+        for part in ("fold0.train", "fold0.test", "fold1.train", "fold1.test")
+    }
+    assert sorted(pd.concat([parts["fold0.test"], parts["fold1.test"]])["length"]) == [
+        number + 0.5 for number in range(30)
+    ]
+    for one, other in ((0, 1), (1, 0)):
+        assert parts[f"fold{one}.train"].equals(parts[f"fold{other}.test"])
+        assert dict(parts[f"fold{one}.test"]["class"].value_counts()) == {"gamma": 10, "hadron": 5}
+    (study.root / "magic.dat").write_text("1,2,3\n")
+    output = study.fails(
+        "results/features/magic/fold0.test.parquet", "--force", *settings, executor="local"
+    ).output
+    assert "magic_images: magic.dat: expected 10 numbers and a letter in each line, got:" in output
+
+
+def test_a_shower_counts_as_much_as_the_flux_at_its_energy(study: Workspace) -> None:
+    shutil.copy(IRON, study.root / "corsika")
+    run(study, "results/flux.parquet")
+    table = pq.read_table(study.root / "results/flux.parquet").to_pandas()
+    energy = table["energy_gev"].to_numpy()
+    # H3a's iron: three populations, each with a cutoff in rigidity (Gaisser 2012, tables 1 and 2)
+    populations = ((2120, 1.63, 4e6), (13.4, 1.4, 3e7), (1.14, 1.4, 2e9))
+    flux = sum(a * energy ** -(g + 1) * np.exp(-energy / 26 / r) for a, g, r in populations)
+    # the showers share five decades with the index -1
+    assert table["weight"].to_numpy() == pytest.approx(flux * energy * np.log(1e5) / len(energy))
+
+
 def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
     study = runs_of_two
     study.ok("--configfile", "two.yaml", executor="local")
@@ -264,7 +302,7 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
         assert metrics["counts"] == {"iron": 4, "silicon": 12}
         assert metrics["positive"] == "iron"
     lines = (study.root / "results/summary.csv").read_text().splitlines()
-    assert lines[0].startswith("task,model,showers,runs,roc_auc,roc_auc_low,roc_auc_high,accuracy")
+    assert lines[0].startswith("task,model,events,groups,roc_auc,roc_auc_low,roc_auc_high,accuracy")
     assert [line.split(",")[:4] for line in lines[1:]] == [
         ["si_fe", model, "16", "8"] for model in ("svm", "xgboost", "lightgbm")
     ]
@@ -281,9 +319,12 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
     ("config", "message"),
     [
         (["corsika_dir=nowhere"], "corsika_dir: no CORSIKA files in nowhere: expected files named"),
-        (["tasks=[p_o]"], "tasks: p_o is not defined: expected one of p_fe, light_heavy."),
+        (["tasks=[p_o]"], "tasks: p_o is not defined: expected one of p_fe, light_heavy, magic."),
         (["folds=1"], "1 is less than the minimum of 2"),
-        (["models=[cnn]"], "'cnn' is not one of ['svm', 'xgboost', 'lightgbm']"),
+        (
+            ["models=[cnn]"],
+            "models: cnn is not defined: expected one of svm, xgboost, lightgbm, keras, pytorch. Add",
+        ),
         (["positive={p_fe: He}"], "positive: expected one of the classes of p_fe (p, Fe), got He."),
         (
             ["classes={p_fe: {p: [p], Fe: [Fe, O]}}"],
@@ -297,7 +338,7 @@ def test_a_configuration_that_makes_no_sense_is_one_clear_error(
     assert message in study.fails("-n", "--config", *config, executor="local").output
 
 
-def test_the_study_without_options_is_about_seventy_jobs(study: Workspace) -> None:
+def test_the_study_without_options_is_about_ninety_jobs(study: Workspace) -> None:
     """The profile beside the Snakefile is found: no option but the dry run is given."""
     import subprocess
     import sys
@@ -315,7 +356,7 @@ def test_the_study_without_options_is_about_seventy_jobs(study: Workspace) -> No
     assert "Using workflow specific profile workflow/profiles/default" in text
     totals = {line.split()[1] for line in text.splitlines() if line.startswith("total ")}
     assert len(totals) == 1
-    assert 60 <= int(totals.pop()) <= 80
+    assert 85 <= int(totals.pop()) <= 100
 
 
 # ----- fetching ----------------------------------------------------------------------------------

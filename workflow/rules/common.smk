@@ -2,6 +2,20 @@
 
 SDIST_SHA256 = "198986128db3afd1ca9f510f18fa31c8f6d6cc6852a69888613835548c35e21a"
 SDIST = "results/corsika/corsika_panama-1.0.4.tar.gz"
+MAGIC = "magic"
+MAGIC_FEATURES = [
+    "length",
+    "width",
+    "size",
+    "conc",
+    "conc1",
+    "asym",
+    "m3_long",
+    "m3_trans",
+    "alpha",
+    "dist",
+]
+MAGIC_CLASSES = {"gamma": "g", "hadron": "h"}
 PRIMARIES = list(config["primaries"])
 
 
@@ -26,17 +40,19 @@ def find_runs(directory: str) -> list[str]:
 def check_tasks() -> None:
     """Check what the schema cannot: that names used in one place are defined in another."""
     for task in config["tasks"]:
-        if task not in config["classes"]:
-            known = ", ".join(config["classes"])
+        if task not in config["classes"] and task != MAGIC:
+            known = ", ".join([*config["classes"], MAGIC])
             raise WorkflowError(
                 f"tasks: {task} is not defined: expected one of {known}. Define it under classes."
             )
-        classes = config["classes"][task]
+        classes = MAGIC_CLASSES if task == MAGIC else config["classes"][task]
         if config["positive"].get(task) not in classes:
             raise WorkflowError(
                 f"positive: expected one of the classes of {task} ({', '.join(classes)}), "
                 f"got {config['positive'].get(task)}."
             )
+        if task == MAGIC:
+            continue
         unknown = sorted({name for names in classes.values() for name in names} - set(PRIMARIES))
         if unknown:
             raise WorkflowError(
@@ -45,23 +61,42 @@ def check_tasks() -> None:
             )
 
 
+def check_models() -> None:
+    """Check that each model is of a family, and has a space to search where it is tuned."""
+    for model in config["models"]:
+        if model not in FAMILIES:
+            raise WorkflowError(
+                f"models: {model} is not defined: expected one of {', '.join(FAMILIES)}. "
+                "Add an entry to rules/families.smk."
+            )
+        if config["trials"].get(model) and not config["spaces"].get(model):
+            raise WorkflowError(
+                f"trials: {model} has no parameters to search: expected some under spaces, found "
+                "none. Add them, or take the model out of trials."
+            )
+
+
 def asked_primaries() -> list[str]:
     """Return the primaries to write ROOT files of: all, or of one's own files those in a task."""
     if not config["corsika_dir"]:
         return PRIMARIES
-    groups = [names for task in config["tasks"] for names in config["classes"][task].values()]
+    groups = [names for task in SHOWER_TASKS for names in config["classes"][task].values()]
     return sorted({name for names in groups for name in names})
 
 
+SHOWER_TASKS = [task for task in config["tasks"] if task != MAGIC]
 RUNS = find_runs(config["corsika_dir"])
 CORSIKA_DIR = config["corsika_dir"] or "results/corsika"
 FOLDS = list(range(config["folds"]))
 check_tasks()
+check_models()
 
 
 wildcard_constraints:
     run=r"DAT\d+",
     primary="|".join(PRIMARIES),
-    task="|".join(config["classes"]),
-    model="svm|xgboost|lightgbm",
+    task="|".join([*config["classes"], MAGIC]),
+    model="|".join(FAMILIES),
     fold=r"\d+",
+    hadronic="[A-Za-z0-9]+",
+    projectile="[A-Za-z0-9]+",

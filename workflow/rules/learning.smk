@@ -1,94 +1,126 @@
-"""From showers to features, models, evaluations and the summary."""
+"""From features to models, tuned where asked, evaluations, the summary and its page."""
 
 
-def trees_of(wildcards) -> list[str]:
-    """Return the ROOT files of the primaries that a task compares."""
-    names = [name for group in config["classes"][wildcards.task].values() for name in group]
-    return expand("results/root/{primary}.root", primary=names)
+def features_of(wildcards) -> list[str]:
+    """Return the columns that a task learns from."""
+    return MAGIC_FEATURES if wildcards.task == MAGIC else config["features"]
 
 
-rule features:
-    input:
-        trees_of,
-    output:
-        train=expand("results/features/{{task}}/fold{fold}.train.parquet", fold=FOLDS),
-        test=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
-    params:
-        classes=lambda wildcards: config["classes"][wildcards.task],
-        min_muons=config["min_muons"],
-    conda:
-        "../../envs/corsika.yaml"
-    script:
-        "../scripts/features.py"
+def group_of(wildcards) -> str | None:
+    """Return the column of what must not be torn apart; MAGIC's images have none."""
+    return None if wildcards.task == MAGIC else "run"
 
 
+def trial_of(family: Family, parameters: dict, space: dict):
+    """Return a function that says what is tried: the family's wrapper with what is not searched."""
+
+    def trial(wildcards) -> dict:
+        own = {name: value for name, value in parameters.items() if name not in space}
+        learning = {
+            "target": "class",
+            "features": features_of(wildcards),
+            "group": group_of(wildcards),
+            "folds": config["inner_folds"],
+        }
+        return {"wrapper": family.wrapper, "params": learning | family.fixed | own}
+
+    return trial
+
+
+def tuned(model: str) -> bool:
+    """Return whether the parameters of a model are searched."""
+    return bool(config["trials"].get(model))
+
+
+def model_of(model: str) -> str:
+    """Return the file of a model, with wildcards for the task and the fold."""
+    folder = "tuned" if tuned(model) else "models"
+    return f"results/{folder}/{{task}}/{model}.fold{{fold}}.{FAMILIES[model].suffix}"
+
+
+LEARNING = {
+    "train": "results/features/{task}/fold{fold}.train.parquet",
+    "valid": "results/features/{task}/fold{fold}.test.parquet",
+}
+
+
+def written(model: str) -> dict[str, str]:
+    """Return what the training of a model writes."""
+    stem = f"results/models/{{task}}/{model}.fold{{fold}}"
+    return {"model": f"{stem}.{FAMILIES[model].suffix}", "metrics": f"{stem}.json"}
+
+
+def learned(model: str) -> dict:
+    """Return what the training of a model is told."""
+    told = {"target": "class", "features": features_of, "group": group_of, "seed": config["seed"]}
+    return told | FAMILIES[model].fixed | config["parameters"].get(model, {})
+
+
+# Snakemake looks at the name of a wrapper when the job runs, so that a loop will not do
 rule train_svm:
     input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
+        **LEARNING,
     output:
-        model="results/models/{task}/svm.fold{fold}.joblib",
-        metrics="results/models/{task}/svm.fold{fold}.json",
+        **written("svm"),
     params:
-        estimator=[
-            "sklearn.preprocessing.StandardScaler",
-            "sklearn.kernel_approximation.Nystroem",
-            "sklearn.svm.LinearSVC",
-        ],
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["svm"],
+        **learned("svm"),
     wrapper:
         repro("sklearn/train")
 
 
 rule train_xgboost:
     input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
+        **LEARNING,
     output:
-        model="results/models/{task}/xgboost.fold{fold}.ubj",
-        metrics="results/models/{task}/xgboost.fold{fold}.json",
+        **written("xgboost"),
     params:
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["xgboost"],
+        **learned("xgboost"),
     wrapper:
         repro("xgboost/train")
 
 
 rule train_lightgbm:
     input:
-        train="results/features/{task}/fold{fold}.train.parquet",
-        valid="results/features/{task}/fold{fold}.test.parquet",
+        **LEARNING,
     output:
-        model="results/models/{task}/lightgbm.fold{fold}.txt",
-        metrics="results/models/{task}/lightgbm.fold{fold}.json",
+        **written("lightgbm"),
     params:
-        target="class",
-        features=config["features"],
-        group="run",
-        seed=config["seed"],
-        **config["parameters"]["lightgbm"],
+        **learned("lightgbm"),
     wrapper:
         repro("lightgbm/train")
 
 
-SUFFIXES = {"svm": "joblib", "xgboost": "ubj", "lightgbm": "txt"}
+for model in filter(tuned, config["models"]):
+
+    rule:
+        name:
+            f"tune_{model}"
+        input:
+            data=LEARNING["train"],
+        output:
+            model=model_of(model),
+            best=f"results/tuned/{{task}}/{model}.fold{{fold}}.json",
+            trials=f"results/tuned/{{task}}/{model}.fold{{fold}}.trials.parquet",
+        params:
+            trial=trial_of(
+                FAMILIES[model], config["parameters"].get(model, {}), config["spaces"][model]
+            ),
+            space=config["spaces"][model],
+            metric="cv_roc_auc",
+            direction="maximize",
+            trials=config["trials"][model],
+            parallel=2,
+            seed=config["seed"],
+        conda:
+            FAMILIES[model].tuning
+        wrapper:
+            repro("tune")
 
 
 rule evaluate:
     input:
         model=lambda wildcards: expand(
-            "results/models/{task}/{model}.fold{fold}.{suffix}",
-            task=wildcards.task,
-            model=wildcards.model,
-            fold=FOLDS,
-            suffix=SUFFIXES[wildcards.model],
+            model_of(wildcards.model), task=wildcards.task, fold=FOLDS
         ),
         data=expand("results/features/{{task}}/fold{fold}.test.parquet", fold=FOLDS),
     output:
@@ -97,7 +129,7 @@ rule evaluate:
         figure="results/evaluation/{task}/{model}.png",
     params:
         target="class",
-        group="run",
+        group=group_of,
         positive=lambda wildcards: config["positive"][wildcards.task],
         bootstrap=config["bootstrap"],
         seed=config["seed"],
@@ -121,3 +153,49 @@ rule summary:
         "../../envs/corsika.yaml"
     script:
         "../scripts/summary.py"
+
+
+SEARCHES = [
+    (task, model)
+    for task in config["tasks"]
+    for model in config["models"]
+    if tuned(model)
+]
+LATENT = [(task, kind) for task in config["tasks"] for kind in config["autoencoders"]]
+
+
+rule page:
+    input:
+        summary="results/summary.json",
+        predictions=expand(
+            "results/evaluation/{task}/{model}.parquet",
+            task=config["tasks"],
+            model=config["models"],
+        ),
+        flux=["results/flux.parquet"] if SHOWER_TASKS else [],
+        searches=[
+            f"results/tuned/{task}/{model}.fold0.trials.parquet" for task, model in SEARCHES
+        ],
+        latent=[f"results/latent/{task}/{kind}.parquet" for task, kind in LATENT],
+        latent_metrics=[f"results/latent/{task}/{kind}.json" for task, kind in LATENT],
+        hadronic=expand(
+            "results/hadronic/{hadronic}.{projectile}.json",
+            projectile=HADRONIC["projectiles"],
+            hadronic=HADRONIC["models"],
+        ),
+    output:
+        "results/summary.html",
+    params:
+        tasks=config["tasks"],
+        models=config["models"],
+        titles={model: FAMILIES[model].title for model in config["models"]},
+        primaries=config["primaries"],
+        min_muons=config["min_muons"],
+        searches=SEARCHES,
+        latent=LATENT,
+        events=HADRONIC["events"],
+        energy_gev=HADRONIC["energy_gev"],
+    conda:
+        "../../envs/page.yaml"
+    script:
+        "../scripts/page.py"

@@ -9,19 +9,19 @@ from typing import Any
 snakemake: Any
 
 HEADER = """\
-# Which primary made this air shower?
+# Which primary made this air shower, and which image is a gamma ray?
 
-Out-of-fold results: every shower was judged by a model that never saw a shower of its run.
-Intervals: 95 %, bootstrap over whole runs. The accuracy of always naming the larger class stands
-beside, because the classes are not of equal size.
+Out-of-fold results: every shower was judged by a model that never saw a shower of its run, every
+image by one that never saw it. Intervals: 95 %, bootstrap over whole runs, or images. The accuracy
+of always naming the larger class stands beside, because the classes are not of equal size.
 
 """
 SCORES = ("roc_auc", "accuracy", "balanced_accuracy")
 COLUMNS = (
     "task",
     "model",
-    "showers",
-    "runs",
+    "events",
+    "groups",
     *(f"{score}{end}" for score in SCORES for end in ("", "_low", "_high")),
     "majority_accuracy",
 )
@@ -32,8 +32,8 @@ def row(task: str, model: str, metrics: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {
         "task": task,
         "model": model,
-        "showers": metrics["rows"],
-        "runs": metrics["groups"],
+        "events": metrics["rows"],
+        "groups": metrics["groups"],
         "majority_accuracy": metrics["majority_accuracy"],
     }
     for score in SCORES:
@@ -53,8 +53,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     head = (
         "task",
         "model",
-        "showers",
-        "runs",
+        "events",
+        "groups",
         "ROC AUC",
         "accuracy",
         "balanced accuracy",
@@ -62,7 +62,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     )
     lines = [f"| {' | '.join(head)} |", "|---|---|--:|--:|---|---|---|--:|"]
     for values in rows:
-        cells = [str(values[name]) for name in ("task", "model", "showers", "runs")]
+        cells = [str(values[name]) for name in ("task", "model", "events", "groups")]
         cells += [interval(values, score) for score in SCORES]
         cells.append(f"{values['majority_accuracy']:.3f}")
         lines.append(f"| {' | '.join(cells)} |")
