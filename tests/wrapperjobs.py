@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,3 +82,10 @@ def table(runs: range, *, seed: int = 3) -> pd.DataFrame:
             "energy": energy,
         }
     )
+
+
+def wheels_without_cuda() -> Path | None:
+    """Return a directory that pip or uv is told to look in, with a CPU build of PyTorch."""
+    named = f"{os.environ.get('UV_FIND_LINKS', '')} {os.environ.get('PIP_FIND_LINKS', '')}"
+    places = [Path(place) for place in named.replace(",", " ").split()]
+    return next((p for p in places if [*p.glob("torch-2.13.0+cpu-*.whl")]), None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from runs import Workspace
+from wrapperjobs import wheels_without_cuda
 
 pytestmark = pytest.mark.integration
 
@@ -17,13 +17,6 @@ FOLDER = Path(__file__).parents[2] / "snakemake_repro" / "wrappers"
 METRICS = "results/held_out.json"
 MODELS = {"keras": "results/held_out.keras", "pytorch": "results/held_out.safetensors"}
 """What the example of each library's wrapper writes."""
-
-
-def wheels_without_cuda() -> Path | None:
-    """Return a directory that pip or uv is told to look in, with a CPU build of PyTorch."""
-    named = f"{os.environ.get('UV_FIND_LINKS', '')} {os.environ.get('PIP_FIND_LINKS', '')}"
-    places = [Path(place) for place in named.replace(",", " ").split()]
-    return next((p for p in places if [*p.glob("torch-2.13.0+cpu-*.whl")]), None)
 
 
 def scores_of(text: str) -> dict[str, float]:
