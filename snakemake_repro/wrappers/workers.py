@@ -87,8 +87,9 @@ class Crew:
         except train.TrainingFailedError as exc:
             raise RuntimeError(_reason(exc)) from exc
         finally:
-            # Ray Train leaves a handler that asks a process which has ended
-            signal.signal(signal.SIGINT, interrupt)
+            # Ray Train leaves a handler that asks a process which has ended, in the main thread
+            with contextlib.suppress(ValueError):
+                signal.signal(signal.SIGINT, interrupt)
         return fitted
 
 

@@ -93,7 +93,7 @@ class SharedFamily(Family, Protocol):
             rows: All that the workers learn from together.
             target: Of all these.
             weight: Likewise, or ``None``.
-            valid: As of ``fit``. Each worker measures on all of it, as one alone would.
+            valid: As of ``fit``; all of it.
             place: Which of the workers this is.
 
         Returns:
