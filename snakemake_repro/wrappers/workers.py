@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import snakemake_repro
 from snakemake_repro.backends.ray_settings import set_process_defaults, short_tmp
 from snakemake_repro.wrappers.families.base import Curves, Family, SharedFamily
 from snakemake_repro.wrappers.families.shares import Place
@@ -118,12 +119,24 @@ def crew_of(count: int, *, nbytes: int) -> Iterator[Crew]:
             hint="add ray[train] to the environment, or leave num_workers= out",
         ) from exc
     directory = Path(tempfile.mkdtemp(prefix="repro-workers-", dir=short_tmp()))
+    os.environ["PYTHONPATH"] = _python_path(directory / "python")
     try:
         _start(count, str(directory), _OBJECT_STORE_BYTES + 2 * nbytes)
         yield Crew(count, str(directory / "train"))
     finally:
         ray.shutdown()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _python_path(folder: Path) -> str:
+    """Return a ``PYTHONPATH`` with which Ray's processes find this package, and nothing beside it.
+
+    A job has it at the end of ``sys.path``, maybe among packages of another environment.
+    """
+    folder.mkdir()
+    (folder / snakemake_repro.__name__).symlink_to(Path(snakemake_repro.__file__).parent)
+    inherited = os.environ.get("PYTHONPATH")
+    return str(folder) if not inherited else f"{folder}{os.pathsep}{inherited}"
 
 
 def _start(count: int, directory: str, store: int, *, again: bool = True) -> None:
