@@ -74,7 +74,13 @@ IMPURE_METHODS = frozenset(
 """Of ``datetime`` and ``Path``, which are else harmless."""
 
 ONLY_IN = {
-    "ray": ("snakemake_repro.backends.ray_cluster", "snakemake_repro.backends.ray_objects"),
+    "ray": (
+        "snakemake_repro.backends.ray_cluster",
+        "snakemake_repro.backends.ray_objects",
+        "snakemake_repro.wrappers.families.lightgbm",
+        "snakemake_repro.wrappers.families.torch_shares",
+        "snakemake_repro.wrappers.workers",
+    ),
     "mlflow": ("snakemake_repro.backends.mlflow_",),
     "git": ("snakemake_repro.backends.git", "snakemake_repro.backends.git_checkout"),
     "docker": ("snakemake_repro.backends.containers",),

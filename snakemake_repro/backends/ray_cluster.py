@@ -22,6 +22,7 @@ import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
 from snakemake_repro.backends.ray_parts import children_named, listeners, living
+from snakemake_repro.backends.ray_settings import set_process_defaults, short_tmp
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -37,8 +38,6 @@ _DIRECTORY_PREFIX = "repro-ray-"
 _PROBE_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 5.0
-_LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""Ray's own switch for "one machine only": every server listens on loopback."""
 
 _CONNECT_ADVICE = "Check --ray-address and that the cluster's head is up (`ray status`)."
 _AUTHENTICATION_ADVICE = (
@@ -201,13 +200,12 @@ class RayCluster:
             self._outcome(attempt, None, _first_line(error))
 
     def _start(self, cpus: int | None) -> None:
-        _set_process_defaults(loopback=True)
+        set_process_defaults(loopback=True)
         import ray
 
-        # Unix sockets below it are limited to 107 bytes, so TMPDIR may be too deep
-        _sweep(_short_tmp())
+        _sweep(short_tmp())
         prefix = f"{_DIRECTORY_PREFIX}{os.getpid()}-"
-        self._directory = Path(tempfile.mkdtemp(prefix=prefix, dir=_short_tmp()))
+        self._directory = Path(tempfile.mkdtemp(prefix=prefix, dir=short_tmp()))
         try:
             ray.init(
                 address="local",
@@ -226,7 +224,7 @@ class RayCluster:
             ) from exc
 
     def _join(self, address: str) -> None:
-        _set_process_defaults(loopback=_probe(address))
+        set_process_defaults(loopback=_probe(address))
         self._connect(address)
 
     def _connect(self, address: str, **options: Any) -> None:
@@ -398,26 +396,8 @@ def import_ray(address: str | None, *, patience: float) -> None:
         )
         with contextlib.suppress(ClusterError):  # who joins it says so
             loopback = patient(_probe, address)
-    _set_process_defaults(loopback=loopback)
+    set_process_defaults(loopback=loopback)
     importlib.import_module("ray")
-
-
-def _set_process_defaults(*, loopback: bool) -> None:
-    """Set what Ray reads from the environment when it is imported."""
-    if loopback:
-        os.environ[_LOOPBACK_SWITCH] = "0"
-    defaults: Mapping[str, str] = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-        "RAY_DEDUP_LOGS": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-
-
-def _short_tmp() -> str:
-    return "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108
 
 
 def _sweep(parent: str) -> None:

@@ -10,6 +10,7 @@ from snakemake_repro.wrappers.problems import WrapperError, check_names, listed
 
 DEFAULT_FOLDS = 5
 _RESERVED = ("target", "features", "seed", "group", "folds")
+_WORKERS = "num_workers"
 _MAX_SEED = 2**32 - 1
 
 
@@ -28,6 +29,7 @@ class Request:
         seed: Seed of everything random.
         folds: Folds of the cross-validation; 0 for none.
         threads: Threads that the job may use.
+        workers: Processes that train together; 1 for the job's own alone.
         own: The parameters that are the estimator's own.
     """
 
@@ -41,6 +43,7 @@ class Request:
     seed: int
     folds: int
     threads: int
+    workers: int
     own: Mapping[str, Any]
 
 
@@ -80,8 +83,12 @@ def tables_of(snakemake: Any) -> Tables:
     return Tables(train=data or train or "", valid=valid, whole=data is not None)
 
 
-def parse(snakemake: Any) -> Request:
+def parse(snakemake: Any, *, shared: bool) -> Request:
     """Return what the rule asks for.
+
+    Args:
+        snakemake: Snakemake's object.
+        shared: Several workers can train such a model together.
 
     Raises:
         WrapperError: The rule does not follow the interface of the train wrappers.
@@ -89,6 +96,8 @@ def parse(snakemake: Any) -> Request:
     tables = tables_of(snakemake)
     params = named_params(snakemake.params)
     features = params.get("features")
+    reserved = (*_RESERVED, _WORKERS) if shared else _RESERVED
+    threads = int(snakemake.threads)
     return Request(
         train=tables.train,
         valid=tables.valid,
@@ -99,9 +108,21 @@ def parse(snakemake: Any) -> Request:
         group=optional_text(params, "group"),
         seed=seed_of(snakemake),
         folds=whole(params, "folds", default=DEFAULT_FOLDS, low=0) if tables.whole else 0,
-        threads=int(snakemake.threads),
-        own={name: value for name, value in params.items() if name not in _RESERVED},
+        threads=threads,
+        workers=_workers(params, threads) if shared else 1,
+        own={name: value for name, value in params.items() if name not in reserved},
     )
+
+
+def _workers(params: Mapping[str, Any], threads: int) -> int:
+    count = whole(params, _WORKERS, default=1, low=1)
+    if count > threads:
+        raise WrapperError(
+            f"params: expected at most as many workers as the rule's {threads} threads as "
+            f"{_WORKERS}=, got {count}",
+            hint=f"give the rule threads: {count}, and the run as many cores",
+        )
+    return count
 
 
 def seed_of(snakemake: Any) -> int:

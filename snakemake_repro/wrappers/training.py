@@ -10,13 +10,15 @@ import numpy as np
 
 from snakemake_repro.logic.plain import describe
 from snakemake_repro.wrappers import request as requests
-from snakemake_repro.wrappers.families.base import Curves, Family, Learner
+from snakemake_repro.wrappers.families.base import Curves, Family, Learner, SharedFamily
+from snakemake_repro.wrappers.families.shares import check_enough
 from snakemake_repro.wrappers.files import write_bytes, write_json
 from snakemake_repro.wrappers.models import Model, parse_model
 from snakemake_repro.wrappers.problems import WrapperError, listed
 from snakemake_repro.wrappers.request import Request
 from snakemake_repro.wrappers.scores import score
 from snakemake_repro.wrappers.tables import choose_features, column, features_of, read_table
+from snakemake_repro.wrappers.workers import Crew, crew_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ def train(snakemake: Any, run: Any, family: Family) -> None:
     Raises:
         WrapperError: Input or parameters make no sense.
     """
-    request = requests.parse(snakemake)
+    request = requests.parse(snakemake, shared=isinstance(family, SharedFamily))
     rows, names = _read(request, request.train, None)
     valid = None if request.valid is None else _read(request, request.valid, names)[0]
     if valid is not None and request.group is not None:
@@ -65,22 +67,30 @@ def train(snakemake: Any, run: Any, family: Family) -> None:
             train=request.train,
             valid=str(request.valid),
         )
-    learner = family.learner(request.own, rows.target, seed=request.seed, threads=request.threads)
+    threads = request.threads // request.workers
+    learner = family.learner(request.own, rows.target, seed=request.seed, threads=threads)
     if learner.classifier and rows.target.nunique() < 2:  # noqa: PLR2004
         raise WrapperError(
             f"{request.train}: expected at least two classes in column {request.target!r}, "
             f"got only {rows.target.iloc[0]!r}",
             hint="check the rule that wrote it",
         )
-    content, model, curves = _fit(family, learner, request, rows, valid)
+    nbytes = int(rows.features.memory_usage().sum())
+    folds: dict[str, Any] | None = None
+    with crew_of(request.workers, nbytes=nbytes) as crew:
+        content, model, curves = _fit(family, learner, request, rows, valid, crew=crew)
+        if request.folds:
+            folds = _cross_validate(family, learner, request, rows, crew)
     report = _describe(request, learner, names, model)
+    if request.workers > 1:
+        report["num_workers"] = request.workers
     report["rows"] = {"train": len(rows)}
     report["train"] = score(model, rows.features, rows.target)
     if valid is not None:
         report["rows"]["valid"] = len(valid)
         report["valid"] = score(model, valid.features, valid.target)
-    if request.folds:
-        report["cross_validation"] = _cross_validate(family, learner, request, rows)
+    if folds is not None:
+        report["cross_validation"] = folds
     run.log_params({"estimator": learner.name})
     log_curves(run, curves)
     run.log_metrics(_flat(report))
@@ -139,7 +149,13 @@ def check_groups(name: str, ours: Any, others: Any, *, train: str, valid: str) -
 
 
 def _fit(
-    family: Family, learner: Learner, request: Request, rows: _Rows, valid: _Rows | None
+    family: Family,
+    learner: Learner,
+    request: Request,
+    rows: _Rows,
+    valid: _Rows | None,
+    *,
+    crew: Crew,
 ) -> tuple[bytes, Model, Curves]:
     """Fit a copy of the learner; return its file, the model read back from it, and its curves."""
     from sklearn.base import clone
@@ -157,11 +173,17 @@ def _fit(
                 f"({listed(classes)}), got also {listed(strange)}",
                 hint="give every class a row to learn from",
             )
+    check_enough(target, crew.count, classifier=learner.classifier, path=request.train)
     weight = _weights(learner, target, classes)
     pair = None if valid is None else (valid.features, _encoded(learner, watched, classes))
     try:
-        curves = family.fit(
-            estimator, rows.features, _encoded(learner, target, classes), weight, pair
+        estimator, curves = crew.fit(
+            family,
+            estimator,
+            rows.features,
+            _encoded(learner, target, classes),
+            weight=weight,
+            valid=pair,
         )
     except (ValueError, TypeError, RuntimeError) as exc:
         raise WrapperError(f"{learner.name}: cannot be trained on {request.train}: {exc}") from exc
@@ -195,13 +217,13 @@ def _weights(learner: Learner, target: Any, classes: list[Any] | None) -> Any:
 
 
 def _cross_validate(
-    family: Family, learner: Learner, request: Request, rows: _Rows
+    family: Family, learner: Learner, request: Request, rows: _Rows, crew: Crew
 ) -> dict[str, Any]:
     """Return the scores of as many models as there are folds, each on rows it never saw."""
     found: dict[str, list[float]] = {}
     for train_index, test_index in _splits(learner, request, rows):
         test = rows.take(test_index)
-        _, model, _ = _fit(family, learner, request, rows.take(train_index), None)
+        _, model, _ = _fit(family, learner, request, rows.take(train_index), None, crew=crew)
         for name, value in score(model, test.features, test.target).items():
             found.setdefault(name, []).append(value)
     means = {name: float(np.mean(values)) for name, values in found.items()}

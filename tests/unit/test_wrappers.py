@@ -152,7 +152,7 @@ def test_a_wrapper_begins_with_nothing_that_its_environment_lacks(name: str) -> 
         "corsikaio",
     }
     allowed |= {"safetensors", "torch", "pytorch_lightning", "keras", "tensorflow", "fastai"}
-    allowed |= {"jupyter_client", "nbclient", "nbformat"}
+    allowed |= {"jupyter_client", "nbclient", "nbformat", "ray"}
     todo, seen = [FOLDER / name / "wrapper.py"], set()
     while todo:
         path = todo.pop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+from snakemake_repro.wrappers.families.shares import Place
 
 Curves = Mapping[str, Sequence[float]]
 """Values of a metric after each round of training, by a name such as ``valid_logloss``."""
@@ -67,6 +69,38 @@ class Family(Protocol):
 
         Raises:
             WrapperError: The suffix names no format of this library.
+        """
+        ...
+
+
+@runtime_checkable
+class SharedFamily(Family, Protocol):
+    """A library of which several workers can train one model together.
+
+    Attributes:
+        trainer: Module of Ray Train that connects the workers.
+    """
+
+    trainer: str
+
+    def fit_share(
+        self, estimator: Any, rows: Any, target: Any, weight: Any, valid: Any, *, place: Place
+    ) -> tuple[Any, Curves]:
+        """Fit an estimator as one of several workers; every one of them gets the same arguments.
+
+        Args:
+            estimator: This worker's own copy.
+            rows: All that the workers learn from together.
+            target: Of all these.
+            weight: Likewise, or ``None``.
+            valid: As of ``fit``; all of it.
+            place: Which of the workers this is.
+
+        Returns:
+            The model, the same on each worker, and its curves.
+
+        Raises:
+            ValueError: As ``fit``.
         """
         ...
 

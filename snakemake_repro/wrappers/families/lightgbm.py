@@ -13,12 +13,16 @@ from snakemake_repro.wrappers.families.base import (
     Learner,
     is_classification,
 )
+from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.problems import WrapperError, check_names
 
 ABOUT = "snakemake_repro:"
 """Begins the line of the model file that names its features and classes."""
 
 _END = "end of parameters\n"
+_NETWORK = {"num_machines": "1", "machines": "", "local_listen_port": "12400"}
+"""Parameters that say where workers were, by chance -> their defaults."""
+
 _REGRESSIONS = (
     *("regression", "l1", "l2", "mean_", "mae", "mse", "rmse", "root_mean", "huber", "fair"),
     *("poisson", "quantile", "mape", "gamma", "tweedie"),
@@ -27,6 +31,8 @@ _REGRESSIONS = (
 
 class LightGBM:
     """LightGBM's classifier or regressor, by the type of the target."""
+
+    trainer = "lightgbm"
 
     def learner(self, own: Mapping[str, Any], target: Any, *, seed: int, threads: int) -> Learner:
         """Return an unfitted model that gives the same trees for any number of threads."""
@@ -67,6 +73,22 @@ class LightGBM:
         found = estimator.evals_result_["valid_0"]
         return {f"valid_{name}": values for name, values in found.items()}
 
+    def fit_share(
+        self, estimator: Any, rows: Any, target: Any, weight: Any, valid: Any, *, place: Place
+    ) -> tuple[Any, Curves]:
+        """Fit a model to this worker's rows; LightGBM adds up what the workers find in theirs."""
+        from ray.train.lightgbm import get_network_params
+
+        mine = place.dealt(target)
+        weights = None if weight is None else weight[mine]
+        given = estimator.get_params()
+        estimator.set_params(
+            **get_network_params(),
+            tree_learner=given.get("tree_learner", "data"),
+            pre_partition=True,
+        )
+        return estimator, self.fit(estimator, rows.iloc[mine], target[mine], weights, valid)
+
     def dump(self, estimator: Any, about: Mapping[str, Any], path: str) -> bytes:
         """Return the model in LightGBM's own text format, with one line more at its end."""
         if Path(path).suffix != ".txt":
@@ -76,6 +98,8 @@ class LightGBM:
                 hint="rename the output model=",
             )
         text = estimator.booster_.model_to_string()
+        for name, default in _NETWORK.items():
+            text = re.sub(rf"^\[{name}: .*\]$", f"[{name}: {default}]", text, flags=re.MULTILINE)
         head, end, tail = text.partition(_END)
         # LightGBM reads no further than the end of the parameters
         line = f"\n{ABOUT}{json.dumps(about, sort_keys=True)}\n"

@@ -16,16 +16,24 @@ from snakemake_repro.wrappers.families.networks import (
     scaling_of,
     weights_of_classes,
 )
+from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.families.torch_modules import (
     dump_sequence,
     loss_of,
     perceptron,
     repeatable,
 )
+from snakemake_repro.wrappers.families.torch_shares import (
+    among_workers,
+    part_of_loss,
+    sum_of_workers,
+)
 
 
 class PyTorch:
     """A classifier or regressor, by the type of the target."""
+
+    trainer = "torch"
 
     def learner(self, own: Mapping[str, Any], target: Any, *, seed: int, threads: int) -> Learner:
         """Return an unfitted network."""
@@ -33,6 +41,12 @@ class PyTorch:
 
     def fit(self, estimator: Network, rows: Any, target: Any, weight: Any, valid: Any) -> Curves:
         """Fit a network; return its loss on the rows, and on those to validate on, by epoch."""
+        return self.fit_share(estimator, rows, target, weight, valid, place=Place())[1]
+
+    def fit_share(
+        self, estimator: Network, rows: Any, target: Any, weight: Any, valid: Any, *, place: Place
+    ) -> tuple[Network, Curves]:
+        """Fit a network to the same batches as one worker alone, of which each takes its part."""
         scaling = scaling_of(rows, target, classifier=estimator.classifier)
         outputs = len(set(target.tolist())) if estimator.classifier else 1
         sets = [(rows, target)] if valid is None else [(rows, target), valid]
@@ -45,9 +59,9 @@ class PyTorch:
             loss = loss_of(
                 classifier=estimator.classifier, weights=weights_of_classes(target, weight)
             )
-            curves = _train(model, loss, tensors, estimator.settings)
+            curves = _train(model, loss, tensors, estimator.settings, place)
         estimator.fitted, estimator.scaling = model.eval(), scaling
-        return curves
+        return estimator, curves
 
     def dump(self, estimator: Network, about: Mapping[str, Any], path: str) -> bytes:
         """Return the network as a safetensors file."""
@@ -56,7 +70,7 @@ class PyTorch:
         return dump_sequence(estimator.fitted, estimator.scaling, about)
 
 
-def _train(model: Any, loss: Any, tensors: Any, settings: Settings) -> Curves:
+def _train(model: Any, loss: Any, tensors: Any, settings: Settings, place: Place) -> Curves:
     """Train a module in place and return its losses by epoch."""
     with warnings.catch_warnings():
         # about workers for the loading of data, which is in memory, and Lightning's own debts
@@ -65,10 +79,10 @@ def _train(model: Any, loss: Any, tensors: Any, settings: Settings) -> Curves:
 
         # what it says of accelerators and of its makers' services
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        module = _module(model, loss, settings)
+        module = _module(model, loss, settings, place)
         trainer = lightning.Trainer(
             accelerator="cpu",
-            devices=1,
+            **({"devices": 1} if place.count == 1 else among_workers(settings, place)),
             deterministic=True,
             max_epochs=settings.epochs,
             logger=False,
@@ -83,7 +97,7 @@ def _train(model: Any, loss: Any, tensors: Any, settings: Settings) -> Curves:
     return {name: values for name, values in module.curves.items() if values}
 
 
-def _module(model: Any, loss: Any, settings: Settings) -> Any:
+def _module(model: Any, loss: Any, settings: Settings, place: Place) -> Any:
     """Return a LightningModule; its class is made here, since its base is imported late."""
     import pytorch_lightning as lightning
     import torch
@@ -102,7 +116,8 @@ def _module(model: Any, loss: Any, settings: Settings) -> Any:
             return self.model(rows)
 
         def training_step(self, batch: Any, _number: int) -> Any:
-            return self._step("train_loss", batch)
+            # the gradients of all workers are averaged
+            return self._step("train_loss", batch) * place.count
 
         def validation_step(self, batch: Any, _number: int) -> Any:
             return self._step("valid_loss", batch)
@@ -121,15 +136,15 @@ def _module(model: Any, loss: Any, settings: Settings) -> Any:
             )
 
         def _step(self, name: str, batch: Any) -> Any:
-            rows, target = batch
-            value = self.loss(self(rows), target)
+            value = part_of_loss(self.model, self.loss, batch, place)
+            rows, _ = batch
             self._sums[name][0] += float(value.detach()) * len(rows)
             self._sums[name][1] += len(rows)
             return value
 
         def _end(self, name: str) -> None:
             total, count = self._sums[name]
-            self.curves[name].append(total / count)
+            self.curves[name].append(sum_of_workers(total, place) / count)
             self._sums[name] = [0, 0]
 
     return Module()

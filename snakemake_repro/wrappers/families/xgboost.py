@@ -12,6 +12,7 @@ from snakemake_repro.wrappers.families.base import (
     Learner,
     is_classification,
 )
+from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.problems import WrapperError, check_names
 
 ABOUT = "snakemake_repro"
@@ -24,6 +25,8 @@ _FORMATS = {".json": "json", ".ubj": "ubj"}
 
 class XGBoost:
     """XGBoost's classifier or regressor, by the type of the target."""
+
+    trainer = "xgboost"
 
     def learner(self, own: Mapping[str, Any], target: Any, *, seed: int, threads: int) -> Learner:
         """Return an unfitted model."""
@@ -52,6 +55,14 @@ class XGBoost:
             return {}
         found = estimator.evals_result()["validation_0"]
         return {f"valid_{name}": values for name, values in found.items()}
+
+    def fit_share(
+        self, estimator: Any, rows: Any, target: Any, weight: Any, valid: Any, *, place: Place
+    ) -> tuple[Any, Curves]:
+        """Fit a model to this worker's rows; XGBoost adds up what the workers find in theirs."""
+        mine = place.dealt(target)
+        weights = None if weight is None else weight[mine]
+        return estimator, self.fit(estimator, rows.iloc[mine], target[mine], weights, valid)
 
     def dump(self, estimator: Any, about: Mapping[str, Any], path: str) -> bytes:
         """Return the model in XGBoost's own format."""
