@@ -48,7 +48,7 @@ def test_the_tutorial_does_what_it_says(lonely: Workspace) -> None:
     assert "scripts/showers.py" in said["Where does this number come from?"]
     assert "1 identical" in said["Does it come out again?"]
     assert "parameter depth: 2 -> 3" in said["What changes when I change something?"]
-    assert set(json.loads((lonely.root / "results/best.json").read_text())["params"]) == {
+    assert set(json.loads((lonely.root / "results/best.json").read_text())["best"]["params"]) == {
         "depth",
         "rate",
     }
