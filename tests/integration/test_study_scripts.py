@@ -323,7 +323,7 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
         (["folds=1"], "1 is less than the minimum of 2"),
         (
             ["models=[cnn]"],
-            "models: cnn is not defined: expected one of svm, xgboost, lightgbm, keras, pytorch. Add",
+            "models: cnn is not defined: expected one of svm, xgboost, lightgbm, keras, pytorch, ",
         ),
         (["positive={p_fe: He}"], "positive: expected one of the classes of p_fe (p, Fe), got He."),
         (

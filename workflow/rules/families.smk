@@ -38,4 +38,5 @@ FAMILIES = {
     "lightgbm": Family("LightGBM", "lightgbm/train", "txt"),
     "keras": Family("Keras", "keras/train", "keras", tuning="../../envs/networks.yaml"),
     "pytorch": Family("PyTorch", "pytorch/train", "safetensors", tuning="../../envs/networks.yaml"),
+    "fastai": Family("fastai", "fastai/train", "safetensors", tuning="../../envs/networks.yaml"),
 }

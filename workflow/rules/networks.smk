@@ -23,6 +23,17 @@ rule train_pytorch:
         repro("pytorch/train")
 
 
+rule train_fastai:
+    input:
+        **LEARNING,
+    output:
+        **written("fastai"),
+    params:
+        **learned("fastai"),
+    wrapper:
+        repro("fastai/train")
+
+
 for kind, parameters in config["autoencoders"].items():
 
     rule:
