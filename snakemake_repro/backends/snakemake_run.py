@@ -162,8 +162,9 @@ def run_name(sources: tuple[Source, ...], workdir: Path) -> str:
     """Return the repository's name, or the working directory's outside of git."""
     state = sources[0].git
     if state is not None and state.url:
-        tail = state.url.rstrip("/").replace(":", "/").rpartition("/")[2].removesuffix(".git")
-        if tail:
+        place = os.path.normpath(state.url.replace(":", "/"))  # a clone of "." ends so
+        tail = place.rpartition("/")[2].removesuffix(".git")
+        if tail not in ("", "."):
             return tail
     return workdir.name or "workflow"
 

@@ -98,7 +98,8 @@ def make_scratch(
         raise _overwrites(run, f"job output {outside} lies outside of the working directory")
     original = str(workdir)
     config = json.dumps(run.config, ensure_ascii=False)
-    if any(names_directory(text, original) for text in (config, *run.command)):
+    arguments = run.command[1:]  # a repeat has a Snakemake of its own, wherever the first one was
+    if any(names_directory(text, original) for text in (config, *arguments)):
         raise _overwrites(run, f"command or configuration name {original}")
     origin = workdir if repository is None else repository
     root = check_out(origin, source.commit or "", target, patch=source.diff, url=source.url)

@@ -71,7 +71,12 @@ def check(workspace: Workspace, library: str) -> None:
         assert found["roc_auc"] == pytest.approx(theirs["roc_auc"], abs=0.05)
         assert found.keys() == theirs.keys()
     assert report == {name: value for name, value in alone.items() if name != "threads"}
-    record = workspace.job(library).record
+    record = next(
+        job.record
+        for history in reversed(workspace.histories())
+        for job in history.jobs
+        if job.record.spec.rule == library
+    )
     names = [metric.name for metric in record.metrics]
     assert {name: names.count(name) for name in SERIES[library]} == SERIES[library]
     assert record.spec.named_params["num_workers"] == 2
@@ -95,12 +100,13 @@ def test_workers_train_what_one_would(trained: Workspace, library: str) -> None:
     check(trained, library)
 
 
-def test_the_same_number_of_workers_gives_the_same_bytes(trained: Workspace) -> None:
-    first = {name: (trained.root / name).read_bytes() for name in MODELS.values()}
-    assert b"127.0.0.1" not in first["lightgbm.txt"]
-    for name in MODELS.values():
-        trained.ok(name, "--force")
-    assert {name: (trained.root / name).read_bytes() for name in MODELS.values()} == first
+@pytest.mark.parametrize("library", [name for name in MODELS if name != "xgboost"])
+def test_the_same_number_of_workers_gives_the_same_bytes(trained: Workspace, library: str) -> None:
+    model = trained.root / MODELS[library]
+    first = model.read_bytes()
+    assert b"127.0.0.1" not in first
+    trained.ok(MODELS[library], "--force")
+    assert model.read_bytes() == first
 
 
 def test_workers_train_beside_snakemake(lonely: Workspace) -> None:
