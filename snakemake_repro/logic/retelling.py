@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from snakemake_repro.logic.summary import EnvironmentUse, JobCounts, RunSummary
@@ -100,13 +100,14 @@ def _was(count: int) -> str:
 
 
 def _environments(used: Sequence[EnvironmentUse]) -> str:
-    shown = [_environment(one) for one in used[:_FEW_ENVIRONMENTS]]
+    names = {one.name for one in used}
+    shown = [_environment(one, names) for one in used[:_FEW_ENVIRONMENTS]]
     if len(used) > _FEW_ENVIRONMENTS:
         shown.append(f"{len(used) - _FEW_ENVIRONMENTS:,} more")
     return f"Jobs ran in {_list(shown)}."
 
 
-def _environment(one: EnvironmentUse) -> str:
+def _environment(one: EnvironmentUse, names: Collection[str]) -> str:
     state = "pinned" if one.pinned else "not pinned"
     facts = [state, str(one.digest)]
     if one.python is not None:
@@ -114,8 +115,18 @@ def _environment(one: EnvironmentUse) -> str:
     if one.kind is EnvironmentKind.HOST:
         return f"the host's own environment ({', '.join(facts)})"
     kind = "the container" if one.kind is EnvironmentKind.CONTAINER else "the environment"
-    name = one.name if "://" in one.name else PurePosixPath(one.name).name
+    name = one.name if "://" in one.name else _shortest(one.name, names)
     return f"{kind} {name} ({', '.join(facts)})"
+
+
+def _shortest(path: str, paths: Collection[str]) -> str:
+    """Return as much of the end of a path as no other one ends with."""
+    parts = PurePosixPath(path).parts
+    others = [PurePosixPath(other).parts for other in paths if other != path]
+    for count in range(1, len(parts)):
+        if all(other[-count:] != parts[-count:] for other in others):
+            return "/".join(parts[-count:])
+    return path
 
 
 def _list(parts: Sequence[str]) -> str:

@@ -54,6 +54,22 @@ def test_code_that_was_not_committed_is_said_to_be(
     assert "the host's own environment (Python 3.11.7, not pinned, sha256:" in text
 
 
+def test_environments_whose_files_have_one_name_are_told_apart(tmp_path: Path) -> None:
+    run = Recording(tmp_path)
+    for name in (
+        "wrappers/a/train/environment.yaml",
+        "wrappers/b/train/environment.yaml",
+        "c.yaml",
+    ):
+        environment = dataclasses.replace(PINNED, name=name, digest=digest_of_text(name))
+        run.job("r", wildcards={"n": name}, writes={f"out/{name}": name}, environment=environment)
+    run.end()
+    text = methods(report(open_index(tmp_path), run.id))
+    assert "the environment a/train/environment.yaml (" in text
+    assert "the environment b/train/environment.yaml (" in text
+    assert "the environment c.yaml (" in text
+
+
 def test_the_commands_that_repeat_a_run(tmp_path: Path) -> None:
     command = ["/opt/bin/snakemake", "--executor", "ray", "--config", "name=a b"]
     run = Recording(tmp_path, git=DIRTY, command=command)
