@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,7 @@ def test_the_same_bytes_come_out_of_conda_lock_environments(
 ) -> None:
     other = Study(_clone(tmp_path / "conda"), cluster, study.environ["MLFLOW_TRACKING_URI"])
     with serve(make_channel(tmp_path / "channel")) as url:
-        files = _in_conda(other.root, url)
+        files = _in_conda(other.root, url, _wrappers(study))
         done = other.run("--config", *_fetched(study), timeout=600)
         assert done.status == 0, done.output
     assert all(file.with_name(f"{file.stem}.conda-lock.yml").is_file() for file in files)
@@ -193,7 +194,7 @@ def _fetched(study: Study) -> tuple[str, ...]:
     return f"corsika_dir={results / 'corsika'}", f"magic={{file: {results / 'magic/magic.dat'}}}"
 
 
-def _in_conda(root: Path, channel: str) -> list[Path]:
+def _in_conda(root: Path, channel: str, wrappers: Iterable[str]) -> list[Path]:
     """Give a study conda packages for its rules, and for wrappers of its own; return the files."""
     snakefile = root / "workflow/Snakefile"
     text = snakefile.read_text()
@@ -204,7 +205,7 @@ def _in_conda(root: Path, channel: str) -> list[Path]:
     )
     shutil.copytree(WRAPPERS, root / "wrappers")
     files = [lock.with_name(lock.name.replace(LOCK, ".yaml")) for lock in _locks(root)]
-    files += [root / "wrappers" / name / "environment.yaml" for name in _wrappers()]
+    files += [root / "wrappers" / name / "environment.yaml" for name in wrappers]
     for file in files:
         lock = file.with_name(f"{file.stem}.requirements.lock")
         pins = parse_lock(lock.read_text(), name=lock.name).packages
@@ -220,11 +221,15 @@ def _locks(root: Path) -> list[Path]:
     return sorted((root / "envs").glob(f"*{LOCK}"))
 
 
-def _wrappers() -> list[str]:
-    """Return the names of the wrappers with a lock that the study uses."""
-    texts = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+def _wrappers(study: Study) -> list[str]:
+    """Return the names of the wrappers in whose environments the study ran."""
     names = [str(lock.parent.relative_to(WRAPPERS)) for lock in WRAPPERS.rglob(f"*{LOCK}")]
-    return sorted(name for name in names if f'"{name}"' in texts and name != FETCH)
+    used = [environment.name for environment in study.histories()[0].environments.values()]
+    return sorted(
+        name
+        for name in names
+        if name != FETCH and any(one.endswith(f"/{name}/environment.yaml") for one in used)
+    )
 
 
 def _same(history: RunHistory, study: Study) -> None:
@@ -244,7 +249,7 @@ def test_the_same_bytes_come_out_of_a_pinned_container(
     study: Study, tmp_path: Path, cluster: RunningCluster
 ) -> None:
     other = Study(_clone(tmp_path / "container"), cluster, study.environ["MLFLOW_TRACKING_URI"])
-    named = (WRAPPERS / name / "environment.requirements.lock" for name in _wrappers())
+    named = (WRAPPERS / name / "environment.requirements.lock" for name in _wrappers(study))
     locks = (*_locks(ROOT), *named)
     with registry(tmp_path / "registry") as place:
         digest = place.push(make_image("wheels", locks=locks), "study", "1")
