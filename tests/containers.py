@@ -60,7 +60,7 @@ _PYTHON_PACKAGES = (
 _PACKAGES = {
     "busybox": ("busybox-static", "bash-static"),
     "python": _PYTHON_PACKAGES,
-    "wheels": (*_PYTHON_PACKAGES, "libgcc-s1", "libstdc++6", "libgomp1"),
+    "wheels": (*_PYTHON_PACKAGES, "libgcc-s1", "libstdc++6", "libgomp1", "libsqlite3-0"),
     "r": (
         *("busybox-static", "bash-static", "libc6", "r-base-core", "libblas3", "liblapack3"),
         *("libgfortran5", "libquadmath0", "libgomp1", "libgcc-s1", "libstdc++6", "libicu72"),
