@@ -77,7 +77,7 @@ class MlflowTracker:
         """Close the workflow run."""
         with translated(self._uri):
             experiment, parent = self._parent(history)
-            self._delete_strays(experiment, history.run.id, parent)
+            self._delete_strays(experiment, history, parent)
             self._log(parent, tags=fields.run_totals(history, fields.status_word(history)))
             end = history.end
             self._client.set_terminated(
@@ -139,13 +139,18 @@ class MlflowTracker:
         """Return the MLflow runs of attempts that are there already; asked once per process."""
         return _by_attempt(self._runs(experiment, run_id, "job"))
 
-    def _delete_strays(self, experiment: str, run_id: str, parent: str) -> None:
+    def _delete_strays(self, experiment: str, history: RunHistory, parent: str) -> None:
         """Delete what came through after we had taken its creation for failed."""
+        run_id = history.run.id
         jobs = list(self._runs(experiment, run_id, "job"))
         kept = self._jobs.get(run_id) or _by_attempt(jobs)
         strays = [run for run in self._runs(experiment, run_id, "workflow") if _id(run) != parent]
         strays += [run for run in jobs if _id(run) != kept.get(_attempt(run), _id(run))]
-        strays += _doubles(self._runs(experiment, run_id, "trial"))
+        if any(job.record.trials for job in history.jobs):
+            trials = list(self._runs(experiment, run_id, "trial"))
+            foremost = _foremost(trials, fields.ATTEMPT_TAG, fields.TRIAL_TAG)
+            ready = set(map(_id, foremost.values()))
+            strays += [run for run in trials if _id(run) not in ready]
         for run in strays:
             self._client.delete_run(_id(run))
 
@@ -198,9 +203,9 @@ class MlflowTracker:
         """Deliver the trials of an attempt; those that are complete there stay as they are."""
         finished = fields.milliseconds(job.record.finished or started)
         found = self._runs(experiment, history.run.id, "trial", attempt=job.record.id)
-        known = {run.data.tags.get(fields.TRIAL_TAG): run for run in sorted(found, key=_readiness)}
+        known = _foremost(found, fields.TRIAL_TAG)
         for trial in job.record.trials:
-            there = known.get(str(trial.number))
+            there = known.get((str(trial.number),))
             if there is not None and there.info.status != "RUNNING":
                 continue
             tags = fields.trial_tags(job, trial)
@@ -297,20 +302,15 @@ def _attempt(run: Any) -> str:
 
 def _by_attempt(runs: Iterable[Any]) -> dict[str, str]:
     """Return the MLflow run of each attempt; of several the one that is ready."""
-    found: dict[str, str] = {}
+    return {name: _id(run) for (name,), run in _foremost(runs, fields.ATTEMPT_TAG).items()}
+
+
+def _foremost(runs: Iterable[Any], *tags: str) -> dict[tuple[str, ...], Any]:
+    """Return MLflow runs by the values of tags; of several with the same the one that is ready."""
+    found: dict[tuple[str, ...], Any] = {}
     for run in sorted(runs, key=_readiness):
-        found.setdefault(_attempt(run), _id(run))
+        found.setdefault(tuple(str(run.data.tags.get(tag)) for tag in tags), run)
     return found
-
-
-def _doubles(trials: Iterable[Any]) -> Iterator[Any]:
-    """Yield the MLflow runs of trials that have another one, which is ready."""
-    seen = set()
-    for run in sorted(trials, key=_readiness):
-        trial = (_attempt(run), run.data.tags.get(fields.TRIAL_TAG))
-        if trial in seen:
-            yield run
-        seen.add(trial)
 
 
 def _readiness(run: Any) -> tuple[bool, bool, str]:

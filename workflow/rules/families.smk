@@ -1,4 +1,4 @@
-"""The families of models: each is one entry here, with its parameters in the configuration."""
+"""The families of models: each has an entry here, and a rule that trains it."""
 
 from typing import NamedTuple
 

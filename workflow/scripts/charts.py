@@ -55,9 +55,7 @@ class Chart:
         self._parts: list[str] = []
         for value in ticks(*x):
             at = self._h(value)
-            self._add(
-                f'<line class="grid" x1="{at}" x2="{at}" y1="{_TOP}" y2="{height - _BOTTOM}"/>'
-            )
+            self._grid(at, at, _TOP, height - _BOTTOM)
             self._text(at, height - _BOTTOM + 16, f"{value:g}", "middle")
         marks = [(float(n), name) for n, name in enumerate(rows)]
         for value, name in marks or [(value, f"{value:g}") for value in ticks(*y)]:
