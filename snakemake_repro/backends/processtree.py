@@ -99,7 +99,7 @@ def execute(argv: Sequence[str], *, cwd: str, env: Mapping[str, str], log_fd: in
     program = shutil.which(argv[0], path=env.get("PATH"))
     if launcher and program and Path(program).is_absolute():
         with contextlib.suppress(OSError):  # who tries below says why it cannot be started
-            return _launch([*launcher, program, *argv[1:]], cwd=cwd, env=env, log_fd=log_fd)
+            return _launch([*launcher, *argv], cwd=cwd, env=env, log_fd=log_fd)
 
     def replace() -> int:
         for signum in _IGNORED_BY_PYTHON:

@@ -51,6 +51,14 @@ def test_a_program_starts_in_a_session_of_its_own_with_nothing_of_ours(
 
 
 @pytest.mark.parametrize("more", [FORKED, {}], ids=["forked", "launched"])
+def test_a_program_is_called_by_the_name_that_was_given(
+    tmp_path: Path, more: Mapping[str, str]
+) -> None:
+    _, log = _run(["sh", "-c", "echo $0"], cwd=tmp_path, env={"PATH": os.defpath, **more})
+    assert log == "sh\n"  # as of a shell that Snakemake starts
+
+
+@pytest.mark.parametrize("more", [FORKED, {}], ids=["forked", "launched"])
 def test_a_program_dies_with_who_started_it(tmp_path: Path, more: Mapping[str, str]) -> None:
     code = (
         "import os, sys\n"
