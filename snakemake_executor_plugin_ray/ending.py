@@ -10,7 +10,7 @@ from snakemake_executor_plugin_ray.settings import ExecutorSettings
 from snakemake_repro.backends.notifier import Notifier
 from snakemake_repro.errors import NotificationError
 from snakemake_repro.operations.deliver import SOON_DELIVERED
-from snakemake_repro.operations.sync import pending
+from snakemake_repro.operations.sync import pending, postponed
 
 _PROGRESS_S = 0.25
 _NOTICE_S = 10.0
@@ -44,6 +44,9 @@ class Ending:
 
     def wait_for_delivery(self) -> None:
         """Give the recorder a moment for the rest; let it go on alone where that is not enough."""
+        if postponed():
+            self._logger.info("The record stays in .repro until `repro sync` brings it to MLflow.")
+            return
         deadline = time.monotonic() + self._patience
         left = pending(self._workdir).jobs
         while 0 < left <= SOON_DELIVERED and time.monotonic() < deadline:

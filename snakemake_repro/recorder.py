@@ -40,7 +40,7 @@ _MAX_LOG = 1_000_000
 
 
 def start_recorder(workdir: Path, tracking_uri: str | None, *, wait: bool = True) -> None:
-    """Start the recorder of a working directory, unless it runs already.
+    """Start the recorder of a working directory, unless it runs already or delivery is postponed.
 
     The tracking URI is handed over in the environment: a command line is visible to everybody.
 
@@ -55,6 +55,10 @@ def start_recorder(workdir: Path, tracking_uri: str | None, *, wait: bool = True
     from filelock import FileLock, Timeout
 
     import snakemake_repro
+    from snakemake_repro.operations.sync import postponed
+
+    if postponed():
+        return
 
     lock = _lock(workdir)
     try:

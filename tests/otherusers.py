@@ -54,7 +54,7 @@ class OthersWorkspace(Workspace):
     def __init__(self, home: Path, *, groups: Sequence[int] = ()) -> None:
         root = home / "work"
         root.mkdir()
-        super().__init__(root, tracking_uri=f"sqlite:///{home}/mlflow.db")
+        super().__init__(root)
         self.environ |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
         self._home = home
         self._groups = groups

@@ -38,11 +38,20 @@ class Workspace:
         cluster: RunningCluster | None = None,
         tracking_uri: str | None = None,
     ) -> None:
+        """Take a directory that exists.
+
+        Args:
+            root: The directory.
+            cluster: What its runs join; without it they start one of their own.
+            tracking_uri: Of a store that the test does not look at, or not before `repro sync`:
+                the recorder's import of MLflow costs seconds. ``None`` for one of its own.
+        """
         self.root = root
         self._address = None if cluster is None else cluster.address
         self.environ: dict[str, str] = {
             **os.environ,
             "MLFLOW_TRACKING_URI": tracking_uri or f"sqlite:///{root}/mlflow.db",
+            **({"REPRO_DELIVERY": "later"} if tracking_uri else {}),
             "PYTHONWARNINGS": "",
             **({} if cluster is None else cluster.environ),
         }

@@ -149,6 +149,11 @@ def sync(
     return SyncResult(delivered=tuple(sorted(delivered)), pending=pending(workdir), damaged=damaged)
 
 
+def postponed() -> bool:
+    """Tell whether records stay in the working directory until somebody calls ``repro sync``."""
+    return os.environ.get("REPRO_DELIVERY") == "later"
+
+
 def delivery_lock(workdir: Path) -> Path:
     """Return the lock that is held by who delivers; two at once would make things twice.
 

@@ -93,6 +93,7 @@ def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
     moments = drawn()
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     lonely.environ.update({"REPRO_TEST_MARK": mark.partition("=")[2], "MLFLOW_TRACKING_URI": uri})
+    del lonely.environ["REPRO_DELIVERY"]
     scene = Scene(lonely, mark)
     unheard = []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from runs import Workspace
 
+from snakemake_repro.operations.sync import pending
 from snakemake_repro.records import FileKind, JobState, JobStatus, Origin, Tier
 
 pytestmark = pytest.mark.integration
@@ -532,6 +533,17 @@ def test_a_very_long_command_runs(workspace: Workspace) -> None:
     )
     workspace.ok()
     assert (workspace.root / "a.txt").read_text().strip() == "150001"
+
+
+def test_the_record_waits_for_its_delivery_when_the_user_says_so(workspace: Workspace) -> None:
+    workspace.write("Snakefile", "rule a:\n    output: 'a.txt'\n    shell: 'touch {output}'\n")
+    assert workspace.environ["REPRO_DELIVERY"] == "later"
+    done = workspace.ok("--ray-delivery-wait", "60")
+    assert "stays in .repro until `repro sync`" in done.output
+    assert not (workspace.root / ".repro/recorder.log").exists()
+    assert (pending(workspace.root).runs, pending(workspace.root).jobs) == (1, 1)
+    workspace.repro("sync")
+    assert pending(workspace.root).runs == 0
 
 
 def test_nothing_is_recorded_when_the_user_says_so(workspace: Workspace) -> None:
