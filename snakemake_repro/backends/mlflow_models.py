@@ -1,12 +1,12 @@
 """Models in MLflow's format, saved inside a job: for ``client``, which must do without MLflow.
 
-This module runs in whatever environment the job has; of this package it imports nothing.
+This module runs in whatever environment the job has: where there is MLflow, there are the packages
+that it needs, and not necessarily others.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import inspect
 import os
 import warnings
@@ -31,6 +31,9 @@ _FORMATS = {
     "pytorch": "pickle",
 }
 _FORMAT = "serialization_format"
+
+_UNCHECKED = "mlflow ; python_version < '0'"
+"""A requirement that MLflow takes for its own, and has no reason to look for."""
 
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
@@ -69,7 +72,7 @@ def save_model(model: Any, path: Path, example: Any = None) -> str:
             f"a model can be logged where MLflow is installed: {exc}; add mlflow-skinny to the "
             "environment of the rule, or log the model's own file with log_artifact"
         ) from exc
-    options: dict[str, Any] = {"path": str(path), "pip_requirements": sorted(_requirements())}
+    options: dict[str, Any] = {"path": str(path), "pip_requirements": [_UNCHECKED]}
     if flavour in _FORMATS and _FORMAT in inspect.signature(module.save_model).parameters:
         options[_FORMAT] = _FORMATS[flavour]  # earlier versions know one only
     module.save_model(model, **options)
@@ -78,6 +81,7 @@ def save_model(model: Any, path: Path, example: Any = None) -> str:
         saved = Model.load(str(path))
         saved.signature = signature
         saved.save(str(path / "MLmodel"))
+    _require(path, sorted(_requirements()))
     return flavour
 
 
@@ -94,8 +98,28 @@ def _flavour(model: Any) -> str:
     raise TypeError(f"expected a model of {', '.join(sorted(_FLAVOURS))}, got {name}")
 
 
+def _require(path: Path, requirements: list[str]) -> None:
+    """Give a saved model its requirements, in both files of MLflow's *Model Format*.
+
+    Told to MLflow they would be compared with what is installed, at saving and at loading again,
+    which takes seconds for a few hundred.
+    """
+    import yaml
+
+    (path / "requirements.txt").write_text("\n".join(requirements), encoding="utf-8")
+    file = path / "conda.yaml"
+    conda = yaml.safe_load(file.read_text(encoding="utf-8"))
+    conda["dependencies"] = [
+        {"pip": requirements} if isinstance(entry, dict) else entry
+        for entry in conda["dependencies"]
+    ]
+    file.write_text(yaml.safe_dump(conda, sort_keys=False), encoding="utf-8")
+
+
 def _requirements() -> Iterator[str]:
     """Yield what is installed, but for what has no version that others could get."""
-    for distribution in importlib.metadata.distributions():
+    from snakemake_repro.backends.environments.distributions import distributions
+
+    for name, version, distribution in distributions():
         if distribution.read_text("direct_url.json") is None:
-            yield f"{distribution.metadata['Name']}=={distribution.version}"
+            yield f"{name}=={version}"

@@ -12,12 +12,14 @@ import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from snakemake_repro import client, track
 from snakemake_repro.logic.metrics import Report, parse
@@ -380,6 +382,9 @@ def test_a_model_is_saved_as_mlflow_reads_it(artifacts: Path, metrics: Path) -> 
     assert "float64" in repr(loaded.metadata.signature)
     requirements = (artifacts / "model/requirements.txt").read_text().splitlines()
     assert f"numpy=={np.__version__}" in requirements
+    assert {line for line in requirements if "mlflow" in line} >= {f"mlflow=={version('mlflow')}"}
+    *_, pip = yaml.safe_load((artifacts / "model/conda.yaml").read_text())["dependencies"]
+    assert pip == {"pip": requirements}
     assert not any(line.startswith("snakemake-executor-plugin-ray") for line in requirements)
 
 
