@@ -327,6 +327,10 @@ def test_the_whole_study_runs_on_ones_own_files(runs_of_two: Workspace) -> None:
         ),
         (["positive={p_fe: He}"], "positive: expected one of the classes of p_fe (p, Fe), got He."),
         (
+            ["adapted={magic: {svm: {C: 2}}}"],
+            "adapted: magic gives svm C: expected one of nystroem__n_components, linearsvc__C, ",
+        ),
+        (
             ["classes={p_fe: {p: [p], Fe: [Fe, O]}}"],
             "classes: p_fe uses O: expected names of primaries (p, He, C, Si, Fe).",
         ),

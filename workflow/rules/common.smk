@@ -74,6 +74,15 @@ def check_models() -> None:
                 f"trials: {model} has no parameters to search: expected some under spaces, found "
                 "none. Add them, or take the model out of trials."
             )
+    for task, models in config["adapted"].items():
+        for model, parameters in models.items():
+            known = config["parameters"].get(model, {})
+            for name in parameters.keys() - known.keys():
+                raise WorkflowError(
+                    f"adapted: {task} gives {model} {name}: expected one of "
+                    f"{', '.join(known) or 'its parameters, which are none'}. "
+                    "Name it under parameters first, with the value for other tasks."
+                )
 
 
 def asked_primaries() -> list[str]:

@@ -11,16 +11,23 @@ def group_of(wildcards) -> str | None:
     return None if wildcards.task == MAGIC else "run"
 
 
-def trial_of(family: Family, parameters: dict, space: dict):
+def adapted(model: str, task: str) -> dict:
+    """Return the parameters of a model for a task."""
+    return config["parameters"].get(model, {}) | config["adapted"].get(task, {}).get(model, {})
+
+
+def trial_of(model: str):
     """Return a function that says what is tried: the family's wrapper with what is not searched."""
+    family, space = FAMILIES[model], config["spaces"][model]
 
     def trial(wildcards) -> dict:
+        parameters = adapted(model, wildcards.task)
         own = {name: value for name, value in parameters.items() if name not in space}
         learning = {
             "target": "class",
             "features": features_of(wildcards),
             "group": group_of(wildcards),
-            "folds": config["inner_folds"],
+            "folds": config["inner_folds"].get(wildcards.task, config["inner_folds"]["default"]),
         }
         return {"wrapper": family.wrapper, "params": learning | family.fixed | own}
 
@@ -53,7 +60,11 @@ def written(model: str) -> dict[str, str]:
 def learned(model: str) -> dict:
     """Return what the training of a model is told."""
     told = {"target": "class", "features": features_of, "group": group_of, "seed": config["seed"]}
-    return told | FAMILIES[model].fixed | config["parameters"].get(model, {})
+    own = {
+        name: lambda wildcards, name=name: adapted(model, wildcards.task)[name]
+        for name in config["parameters"].get(model, {})
+    }
+    return told | FAMILIES[model].fixed | own
 
 
 # Snakemake looks at the name of a wrapper when the job runs, so that a loop will not do
@@ -102,9 +113,7 @@ for model in filter(tuned, config["models"]):
             best=f"results/tuned/{{task}}/{model}.fold{{fold}}.json",
             trials=f"results/tuned/{{task}}/{model}.fold{{fold}}.trials.parquet",
         params:
-            trial=trial_of(
-                FAMILIES[model], config["parameters"].get(model, {}), config["spaces"][model]
-            ),
+            trial=trial_of(model),
             space=config["spaces"][model],
             metric="cv_roc_auc",
             direction="maximize",
