@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_tuning import SPACE, Recorder, Rule
+from searches import SPACE, Recorder, Rule
 
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning import events
@@ -50,11 +50,28 @@ def first_waits(params, trial):
     (marks / str(trial.number)).touch()
     return params["x"]
 
-def drifting(params, trial):
+def again(params):
     runs = pathlib.Path("runs")
     runs.write_text(runs.read_text() + "." if runs.exists() else ".")
-    trial.report(params["x"] + len(runs.read_text()), step=1)
-    return params["x"]
+    return len(runs.read_text())
+
+def other_step(params, trial):
+    trial.report(1.0, step=again(params))
+    return 0.5
+
+def other_value(params, trial):
+    trial.report(float(again(params)), step=1)
+    return 0.5
+
+def other_end(params, trial):
+    trial.report(1.0, step=1)
+    return again(params)
+
+def one_of_many(params, trial):
+    if again(params) == 4:
+        raise ValueError("not now")
+    trial.report(float("nan"), step=1)
+    return 0.5
 
 def several(params, trial):
     trial.report(1.0, step=1)
@@ -126,7 +143,16 @@ def test_a_slow_trial_does_not_hold_the_next_ones() -> None:
     assert list(pd.read_csv("trials.csv")["trial"]) == list(range(8))
 
 
-def test_a_trial_is_asked_for_knowing_all_results_so_far() -> None:
+def test_each_trial_knows_all_that_ended_before_as_in_batches_of_one() -> None:
+    params = {**ASHA, "threads": 1, "parallel": 1}
+    search(**params)
+    table = Path("trials.csv").read_bytes()
+    batches = {name: path for name, path in OUTPUTS.items() if name != "order"}
+    search(**{**params, "asynchronous": False, "outputs": batches})
+    assert Path("trials.csv").read_bytes() == table
+
+
+def test_no_more_trials_run_at_once_than_fit() -> None:
     search(asynchronous=True, trials=6, outputs=OUTPUTS)
     running = 0
     for event in record().events:
@@ -224,13 +250,13 @@ def test_an_asynchronous_search_that_is_killed_goes_on(*, repeats: bool) -> None
     program = textwrap.dedent(f"""
         import sys
         sys.path.insert(0, sys.argv[1])
-        from test_tuning import Recorder, Rule
+        from searches import Recorder, Rule
         from snakemake_repro.wrappers.tuning.outputs import tune
         run = Recorder()
         tune(Rule(inputs={inputs!r}, **{ASHA!r}), run)
         print(run.params["search.resumed_trials"])
         """)
-    command = [sys.executable, "-c", program, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[1])]
     for name in OUTPUTS.values():
         Path(name).unlink(missing_ok=True)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -287,12 +313,26 @@ def test_an_order_for_other_code_is_named() -> None:
         search(inputs=inputs, **ASHA)
 
 
-def test_trials_that_give_something_else_do_not_fit_their_order() -> None:
-    params = {**ASHA, "trial": {"function": "code.py:drifting"}, "trials": 3,
-              "outputs": {"best": "best.json", "order": "order.jsonl"}}  # fmt: skip
-    search(threads=1, **params)
-    with pytest.raises(WrapperError, match=r"^input: kept\.jsonl: trial 0: expected .* at step 1,"):
-        search(threads=1, inputs=keep_order(), **params)
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("other_value", "expected 1.0 at step 1, got 4.0"),
+        ("other_step", "expected no value at step 4, got 1.0"),
+        ("other_end", "expected complete with [1.0] after 1 intermediate values, got [4.0] after 1"),
+        ("one_of_many", "expected complete with [0.5] after 1 intermediate values, got ValueError: not now after 0"),
+    ],
+)  # fmt: skip
+def test_trials_that_give_something_else_do_not_fit_their_order(
+    function: str, message: str
+) -> None:
+    params: dict[str, Any] = {
+        "trial": {"function": f"code.py:{function}"}, "threads": 1, "asynchronous": True,
+        "trials": 3, "outputs": {"best": "best.json", "order": "order.jsonl"},
+    }  # fmt: skip
+    search(**params)
+    with pytest.raises(WrapperError) as caught:
+        search(inputs=keep_order(), **params)
+    assert caught.value.message == f"input: kept.jsonl: trial 0: {message}"
 
 
 @pytest.mark.parametrize(
