@@ -134,11 +134,11 @@ def keep_order() -> dict[str, str]:
 
 def test_a_slow_trial_does_not_hold_the_next_ones() -> None:
     Path("marks").mkdir()
-    # the first trial ends only after five others
+    # the first trial ends only when five others have run
     search(trial={"function": "code.py:first_waits"}, asynchronous=True, trials=8,
            outputs={"best": "best.json", "trials": "trials.csv", "order": "order.jsonl"})  # fmt: skip
     ended = [event.trial for event in record().events if isinstance(event, events.Ended)]
-    assert ended.index(0) >= 5
+    assert ended.index(0) >= 4  # the fifth may still be about to end
     assert sorted(ended) == list(range(8))
     assert list(pd.read_csv("trials.csv")["trial"]) == list(range(8))
 

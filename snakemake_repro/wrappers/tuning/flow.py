@@ -47,8 +47,8 @@ class Flow:
         """Take what it works with."""
         self._order, self._study = order, study
         self._journal, self._runner = journal, runner
+        # for the study, and all that follows
         self._lock = threading.Lock()
-        """For what follows, and for the study."""
         self._events: list[Event] = []
         self._pending: deque[_Part] = deque()
         self._tried: dict[int, Tried] = {}
