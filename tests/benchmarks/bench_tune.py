@@ -30,6 +30,10 @@ import time
 def wait(params, trial):
     time.sleep({OBJECTIVE_S})
     return params["x"] ** 2
+
+def uneven(params, trial):
+    time.sleep({OBJECTIVE_S} * (8 if trial.number % 4 == 0 else 1))
+    return params["x"] ** 2
 """
 SCRIPT = f"""
 sleep {OBJECTIVE_S}
@@ -38,7 +42,9 @@ echo "{{\\"loss\\": $REPRO_PARAM_x}}" >> "$REPRO_METRICS"
 
 
 class _Rule:
-    def __init__(self, trial: Mapping[str, str], trials: int, parallel: int) -> None:
+    def __init__(
+        self, trial: Mapping[str, str], trials: int, parallel: int, *, asynchronous: bool
+    ) -> None:
         self.input = InputFiles(fromdict={})
         self.output = OutputFiles(fromdict={"best": "best.json"})
         self.threads = parallel
@@ -49,14 +55,18 @@ class _Rule:
                 "metric": "loss",
                 "trials": trials,
                 "parallel": parallel,
+                "asynchronous": asynchronous,
             }
         )
 
 
-def _seconds(trial: Mapping[str, str], trials: int, parallel: int) -> float:
+def _seconds(
+    trial: Mapping[str, str], trials: int, parallel: int, *, asynchronous: bool = False
+) -> float:
     """Return how long a search takes, its processes' start included."""
     started = time.monotonic()
-    with Search(order.parse(_Rule(trial, trials, parallel))) as search:
+    rule = _Rule(trial, trials, parallel, asynchronous=asynchronous)
+    with Search(order.parse(rule)) as search:
         found = search.run()
         search.done()
     assert all(one.state == "complete" for one in found.tried)
@@ -112,6 +122,11 @@ def main() -> None:
         script = _beyond_ms({"script": "wait.sh"})
         print(f"script, beyond its own {1000 * OBJECTIVE_S:g} ms     {script:7.1f} ms")
         print(f"200 function trials, two at once {_seconds(function, 200, 2):7.1f} s")
+        uneven = {"function": "wait.py:uneven"}
+        batches = _seconds(uneven, 40, 2)
+        without = _seconds(uneven, 40, 2, asynchronous=True)
+        print(f"40 uneven trials, two at once    {batches:7.1f} s in batches")
+        print(f"the same, asynchronous           {without:7.1f} s ({without / batches:.2f} times)")
         ours = _seconds(function, 20, 2)
         print(f"20 function trials, two at once  {ours:7.1f} s")
         if importlib.util.find_spec("tensorboardX") is None:

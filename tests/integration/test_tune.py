@@ -45,6 +45,30 @@ SLOW = """
         wrapper: repro("tune")
 """
 
+ASYNCHRONOUS = """
+    from snakemake_repro import wrapper as repro
+
+    SEARCH = dict(
+        trial={"function": "uneven.py:square"}, space={"x": {"uniform": [-1, 1]}},
+        metric="square", trials=12, parallel=2, seed=3, asynchronous=True,
+        pruner="sha", pruner_options={"min_resource": 1, "reduction_factor": 2},
+    )
+
+    rule again:
+        input: code="uneven.py", order="order.jsonl"
+        output: best="again/best.json", trials="again/trials.parquet", model="again/model.txt",
+                order="again/order.jsonl"
+        params: **SEARCH
+        wrapper: repro("tune")
+
+    rule search:
+        input: code="uneven.py"
+        output: best="best.json", trials="trials.parquet", model="model.txt", order="order.jsonl"
+        params: **SEARCH
+        threads: 2
+        wrapper: repro("tune")
+"""
+
 
 def prepare(workspace: Workspace) -> None:
     for name in ("train", "valid"):
@@ -110,3 +134,25 @@ def test_a_search_whose_process_is_killed_goes_on(lonely: Workspace) -> None:
         (lonely.root / "trials.parquet").read_bytes(),
     )
     assert resumed == again
+
+
+def test_the_order_of_an_asynchronous_search_is_repeated_to_the_byte(lonely: Workspace) -> None:
+    lonely.write("Snakefile", ASYNCHRONOUS)
+    lonely.write(
+        "uneven.py",
+        """
+        import time
+
+        def square(params, trial):
+            for step in range(1, 5):
+                time.sleep(0.02 * (trial.number % 3))
+                trial.report(params["x"] ** 2 + 1 / step, step=step)
+            trial.model.write_text(str(params["x"]))
+            return params["x"] ** 2
+        """,
+    )
+    lonely.ok(executor="local")
+    for name in ("best.json", "trials.parquet", "model.txt", "order.jsonl"):
+        assert (lonely.root / "again" / name).read_bytes() == (lonely.root / name).read_bytes()
+    best = json.loads((lonely.root / "best.json").read_text())
+    assert best["trials"]["pruned"] > 0

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from snakemake.iocontainers import InputFiles, OutputFiles, Params
+from searches import SPACE, Recorder, Rule
 
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning import order, space
@@ -60,49 +60,6 @@ for step in 1 2 3; do
 done
 echo "model of $REPRO_PARAM_n" > "$REPRO_MODEL"
 """
-
-SPACE = {"x": {"uniform": [-1.0, 1.0]}, "n": {"randint": [0, 3]}}
-
-
-class Recorder:
-    """What ``track`` gives, kept in memory."""
-
-    def __init__(self) -> None:
-        self.metrics: dict[tuple[str, int | None], float] = {}
-        self.params: dict[str, Any] = {}
-        self.trials: list[tuple[int, dict[str, Any], list[dict[str, float]], str]] = []
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        self.metrics.update({(name, step): value for name, value in metrics.items()})
-
-    def log_params(self, params: dict[str, Any]) -> None:
-        self.params.update(params)
-
-    def log_trial(
-        self, number: int, params: dict[str, Any], metrics: list[dict[str, float]], state: str
-    ) -> None:
-        self.trials.append((number, params, metrics, state))
-
-
-class Rule:
-    """What Snakemake gives a wrapper."""
-
-    def __init__(
-        self, threads: int = 2, inputs: dict[str, str] | None = None, **params: Any
-    ) -> None:
-        outputs = params.pop("outputs", {"best": "best.json", "trials": "trials.csv"})
-        self.input = InputFiles(fromdict=inputs or {})
-        self.output = OutputFiles(fromdict=outputs)
-        base = {
-            "trial": {"function": "code.py:train"},
-            "space": SPACE,
-            "metric": "loss",
-            "seed": 1,
-            "trials": 12,
-            "parallel": 2,
-        }
-        self.params = Params(fromdict={**base, **params})
-        self.threads = threads
 
 
 @pytest.fixture(autouse=True)
@@ -269,14 +226,14 @@ def test_a_search_that_is_killed_goes_on_and_ends_the_same() -> None:
     program = textwrap.dedent("""
         import sys
         sys.path.insert(0, sys.argv[1])
-        from test_tuning import Recorder, Rule
+        from searches import Recorder, Rule
         from snakemake_repro.wrappers.tuning.outputs import tune
         run = Recorder()
         tune(Rule(trials=20, pruner="median", outputs={
             "best": "best.json", "trials": "trials.csv", "model": "model"}), run)
         print(run.params["search.resumed_trials"])
         """)
-    command = [sys.executable, "-c", program, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", program, str(Path(__file__).parents[1])]
     names = ("best.json", "trials.csv", "model")
     whole = subprocess.run(command, check=True, capture_output=True, text=True)
     expected = [Path(name).read_bytes() for name in names]

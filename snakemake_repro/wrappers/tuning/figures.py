@@ -11,7 +11,7 @@ from typing import Any
 
 from snakemake_repro.wrappers.figures import COLOURS, png
 from snakemake_repro.wrappers.tuning.order import Order
-from snakemake_repro.wrappers.tuning.search import Found, Tried, lasted
+from snakemake_repro.wrappers.tuning.trials import Found, Tried, lasted
 
 _STYLE = {
     "font.family": "DejaVu Sans",

@@ -1,4 +1,4 @@
-"""Ended trials on disk, so that a search that was killed goes on where it was."""
+"""Ended trials and the order of events on disk, so that a killed search goes on where it was."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from snakemake_repro.backends.files import hash_file, observe
 from snakemake_repro.errors import StorageError
@@ -20,6 +20,8 @@ from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.plain import describe
 from snakemake_repro.wrappers import wrapper
 from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.tuning import events
+from snakemake_repro.wrappers.tuning.events import Event, Record
 from snakemake_repro.wrappers.tuning.order import Order
 from snakemake_repro.wrappers.tuning.slots import Ending
 
@@ -27,6 +29,8 @@ _FOLDER = Path(".repro", "tuning")
 _SCHEME = "Search/1"
 _LIBRARIES = ("optuna", "numpy", "cmaes", "scipy")
 _NAME_DIGITS = 24
+
+_Entry = TypeVar("_Entry")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,52 +70,89 @@ class Line:
 
 
 class Journal:
-    """The ended trials of one search, in a directory named by what determines their results."""
+    """What happened in one search, in a directory named by what determines its results.
+
+    Attributes:
+        search: JSON of what determines it, beside the order of events.
+        known: Ended trials by their numbers.
+        events: What happened in it, if it is asynchronous and repeats nothing.
+        repeated: The search that it repeats; ``None`` where it repeats none.
+    """
 
     def __init__(self, order: Order) -> None:
         """Open it; anything that another search left has another name.
 
         Raises:
             StorageError: An input cannot be read.
+            WrapperError: The order to repeat cannot be read, or is of another search.
         """
-        digest = _digest(order)
-        self.digest = str(digest)
+        described = _described(order)
+        digest = digest_of(_SCHEME, describe(_named(order, described)))
+        length = {"trials": order.trials, "patience": order.patience}
+        self.search: Mapping[str, Any] = json.loads(json.dumps(describe(described | length)))
+        self.repeated = _repeated(order, self.search)
         self.directory = _directory(digest.value[:_NAME_DIGITS])
-        self._path = self.directory / "trials.jsonl"
-        self.known = {line.number: line for line in self._read()}
-        # what a kill cut off stays without an end, and must not swallow the next line
-        whole = "".join(f"{line.to_json()}\n" for line in self.known.values())
-        self._path.write_text(whole)
+        self._trials = self.directory / "trials.jsonl"
+        self._order = self.directory / "order.jsonl"
+        lines = _whole(self._trials, Line.parse)
+        self.known = {line.number: line for line in lines}
+        self.events = tuple(_whole(self._order, events.parse))
 
     def append(self, line: Line) -> None:
         """Write a trial; it is on disk on return."""
-        with self._path.open("a") as file:
+        with self._trials.open("a") as file:
             file.write(line.to_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def note(self, event: Event) -> None:
+        """Write what happened in an asynchronous search; a kill of the process does not lose it."""
+        with self._order.open("a") as file:
+            file.write(events.to_json(event) + "\n")
 
     def keep_only(self, names: set[str]) -> None:
         """Remove the directories of all ended trials but these."""
         for path in self.directory.glob("trial-*"):
             if path.name not in names:
-                shutil.rmtree(path)
+                self.drop(path)
+
+    def drop(self, directory: Path) -> None:
+        """Remove the directory of a trial, if it is there."""
+        if directory.exists():
+            shutil.rmtree(directory)
 
     def remove(self) -> None:
         """Remove it, so that a search that is asked for again is made again."""
         shutil.rmtree(self.directory)
 
-    def _read(self) -> list[Line]:
-        lines = []
+
+def _whole(path: Path, parse: Callable[[str], _Entry]) -> list[_Entry]:
+    """Return what the whole lines of a file say, and cut off what a kill left behind them."""
+    found: list[_Entry] = []
+    try:
+        texts = path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    for text in texts:
         try:
-            texts = self._path.read_text().splitlines()
-        except FileNotFoundError:
-            return []
-        for text in texts:
-            try:
-                lines.append(Line.parse(text))
-            except ValueError:
-                break  # cut off by a kill; nothing was written behind it
-        return lines
+            found.append(parse(text))
+        except ValueError:
+            break  # cut off by a kill; nothing was written behind it
+    # it must not swallow the next line
+    path.write_text("".join(f"{text}\n" for text in texts[: len(found)]))
+    return found
+
+
+def _repeated(order: Order, search: Mapping[str, Any]) -> Record | None:
+    if order.repeats is None:
+        return None
+    try:
+        text = Path(order.repeats).read_text()
+    except (OSError, UnicodeError) as exc:
+        raise WrapperError(f"input: {order.repeats}: cannot be read as order=: {exc}") from exc
+    record = Record.parse(text, order.repeats)
+    events.check_search(record, search, order.repeats)
+    return record
 
 
 def code_of(order: Order) -> Path | None:
@@ -150,26 +191,36 @@ def _directory(name: str) -> Path:
     return directory
 
 
-def _digest(order: Order) -> Any:
-    """Return what names a search: everything but how long it may go on."""
+def _described(order: Order) -> dict[str, Any]:
+    """Return what determines the results of a search, but for how long it may go on."""
     code = code_of(order)
-    root = Path.cwd()
     try:
-        inputs = {name: str(observe(Path(path), root=root).digest)
-                  for name, path in sorted(order.inputs.items())}  # fmt: skip
+        inputs = {name: _observed(path) for name, path in sorted(order.inputs.items())}
         source = None if code is None else str(hash_file(code)[0])
     except StorageError as exc:
         raise WrapperError(f"input: {exc.message}", hint=exc.hint) from exc
     described = {
         field: getattr(order, field)
         for field in (
-            "trial", "space", "objectives", "sampler", "pruner", "seed", "parallel", "cpus",
-            "gpus", "timeout_s", "outputs",
+            "trial", "space", "objectives", "sampler", "pruner", "seed", "parallel", "cpus", "gpus",
         )
     }  # fmt: skip
     described |= {"inputs": inputs, "code": source, "python": list(sys.version_info[:2])}
     described["libraries"] = {name: _version(name) for name in _LIBRARIES}
-    return digest_of(_SCHEME, describe(described))
+    return described
+
+
+def _named(order: Order, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what names a search: what determines it, and where its results lie."""
+    named = {**described, "timeout_s": order.timeout_s, "outputs": order.outputs}
+    if order.asynchronous:
+        repeats = None if order.repeats is None else _observed(order.repeats)
+        named["asynchronous"] = {"repeats": repeats}
+    return named
+
+
+def _observed(path: str) -> str:
+    return str(observe(Path(path), root=Path.cwd()).digest)
 
 
 def _version(name: str) -> str | None:

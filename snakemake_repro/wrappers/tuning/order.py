@@ -15,10 +15,13 @@ KINDS = ("function", "script", "wrapper")
 SAMPLERS = ("tpe", "random", "cmaes", "grid", "qmc")
 PRUNERS = ("none", "median", "percentile", "sha", "hyperband")
 _DIRECTIONS = ("minimize", "maximize")
+_ORDER = "order"
+"""Name of the input or output with the order of an asynchronous search."""
+_OUTPUTS = ("best", "trials", "model", "figures", _ORDER)
 _KNOWN = (
     "trial", "space", "metric", "direction", "sampler", "sampler_options", "pruner",
     "pruner_options", "seed", "trials", "time_s", "patience", "parallel", "cpus", "gpus",
-    "timeout_s",
+    "timeout_s", "asynchronous",
 )  # fmt: skip
 
 
@@ -34,15 +37,18 @@ class Order:
         sampler: One of ``SAMPLERS``, with its options.
         pruner: One of ``PRUNERS``, with its options.
         trials: How many at most.
-        time_s: No batch begins after so many seconds; ``None`` for no limit.
+        time_s: No batch or trial begins after so many seconds; ``None`` for no limit.
         patience: It ends after so many trials without a better one; ``None`` for never.
-        parallel: Trials of one batch: the sampler knows the results of earlier batches only.
+        parallel: Trials of one batch: the sampler knows the results of earlier batches only. An
+            asynchronous search has no batches; it runs so many trials at once at most.
         cpus: Threads of one trial.
         gpus: Of one trial.
         threads: Of the job; as many trials as fit into them run at once.
         timeout_s: After which a trial fails; ``None`` for no limit.
-        inputs: Files by name.
+        asynchronous: A trial begins as soon as a slot is free, and knows all results so far.
+        inputs: Files by name that every trial gets.
         outputs: Files by name.
+        repeats: File with the order of the search that is repeated; ``None`` for a new search.
     """
 
     trial: Mapping[str, Any]
@@ -60,8 +66,10 @@ class Order:
     gpus: int
     threads: int
     timeout_s: float | None
+    asynchronous: bool
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    repeats: str | None
 
     @property
     def kind(self) -> str:
@@ -70,7 +78,10 @@ class Order:
 
     @property
     def at_once(self) -> int:
-        """Trials that run at the same time, which decides nothing but how long it takes."""
+        """Trials that run at the same time.
+
+        It decides nothing but how long it takes, unless a new search is asynchronous.
+        """
         return max(1, min(self.parallel, self.threads // self.cpus))
 
 
@@ -93,6 +104,11 @@ def parse(snakemake: Any) -> Order:
     if len(objectives) > 1:
         _check_several(params, pruner[0], outputs)
     space = params.get("space")
+    inputs = {
+        name: requests.required_path(snakemake.input, name, "input")
+        for name in snakemake.input.keys()  # noqa: SIM118 - it iterates over files
+    }
+    asynchronous = _asynchronous(params, inputs, outputs)
     return Order(
         trial=_trial(params),
         space=space if isinstance(space, Mapping) else {},
@@ -111,14 +127,15 @@ def parse(snakemake: Any) -> Order:
         gpus=requests.whole(params, "gpus", default=0, low=0),
         threads=int(snakemake.threads),
         timeout_s=_positive(params, "timeout_s"),
-        inputs={name: requests.required_path(snakemake.input, name, "input")
-                for name in snakemake.input.keys()},  # noqa: SIM118 - it iterates over files
+        asynchronous=asynchronous,
+        inputs={name: path for name, path in inputs.items() if name != _ORDER},
         outputs=outputs,
+        repeats=inputs.get(_ORDER),
     )  # fmt: skip
 
 
 def _outputs(files: Any) -> dict[str, str]:
-    found = {name: requests.path_of(files, name) for name in ("best", "trials", "model", "figures")}
+    found = {name: requests.path_of(files, name) for name in _OUTPUTS}
     outputs = {name: path for name, path in found.items() if path is not None}
     outputs["best"] = requests.required_path(files, "best", "output")
     table = outputs.get("trials")
@@ -128,6 +145,22 @@ def _outputs(files: Any) -> dict[str, str]:
             hint="rename the output trials=",
         )
     return outputs
+
+
+def _asynchronous(
+    params: Mapping[str, Any], inputs: Mapping[str, str], outputs: Mapping[str, str]
+) -> bool:
+    value = params.get("asynchronous", False)
+    if not isinstance(value, bool):
+        raise WrapperError(f"params: expected True or False as asynchronous=, got {value!r}")
+    for where, files in (("input", inputs), ("output", outputs)):
+        if _ORDER in files and not value:
+            raise WrapperError(
+                f"{where}: expected {_ORDER}= only beside asynchronous=True, got it without",
+                hint="a search in batches is the same again by itself; drop the file or add "
+                "asynchronous=True to the rule's params",
+            )
+    return value
 
 
 def _check_several(params: Mapping[str, Any], pruner: str, outputs: Mapping[str, str]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from snakemake_repro.wrappers.files import write_bytes, write_json
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning.order import Order
-from snakemake_repro.wrappers.tuning.search import Found, Search, Tried
+from snakemake_repro.wrappers.tuning.search import Search
+from snakemake_repro.wrappers.tuning.trials import Found, Tried
 
 
 def tune(snakemake: Any, run: Any) -> None:
@@ -54,9 +55,10 @@ def best_of(order: Order, found: Found) -> dict[str, Any]:
         "pruner": order.pruner[0],
         "seed": order.seed,
         "parallel": order.parallel,
+        **({"asynchronous": True} if order.asynchronous else {}),
         "trials": _counts(found),
         # a repeat may do more or fewer trials where time decides
-        "ended_by": found.reason,
+        "ended_by": found.course.reason,
     }
 
 
@@ -118,6 +120,8 @@ def _write(order: Order, found: Found) -> None:
         folder.mkdir(parents=True)
         for name, data in page(order, found).items():
             write_bytes(folder / name, data)
+    if found.course.record is not None and "order" in outputs:
+        write_bytes(outputs["order"], found.course.record.to_text().encode())
     write_json(outputs["best"], best_of(order, found))
 
 
@@ -147,7 +151,8 @@ def _log(order: Order, found: Found, run: Any) -> None:
             {f"best_{names[0]}": (best.measured or (0.0,))[0], "best_trial": best.number}
         )
         run.log_params({f"best.{name}": value for name, value in _flat(best.params, "")})
-    run.log_params({"search.ended_by": found.reason, "search.resumed_trials": found.resumed})
+    course = found.course
+    run.log_params({"search.ended_by": course.reason, "search.resumed_trials": course.resumed})
 
 
 def _measured(names: Sequence[str], one: Tried) -> list[dict[str, Any]]:
