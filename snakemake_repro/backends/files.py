@@ -115,10 +115,12 @@ def recorded_path(path: Path, root: Path) -> str:
 
     Only the text of the paths counts: a link below the root is recorded by its own name.
     """
-    # normpath, not resolve: links must stay
-    absolute = Path(os.path.normpath(Path.cwd() / path))
-    base = Path(os.path.normpath(Path.cwd() / root))
-    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+    # abspath, not resolve: links must stay
+    absolute, base = os.path.abspath(path), os.path.abspath(root)  # noqa: PTH100
+    if absolute == base:
+        return "."
+    below = base if base.endswith("/") else f"{base}/"
+    return absolute.removeprefix(below)
 
 
 def stamps(root: Path, files: Iterable[FileRecord]) -> dict[str, tuple[int, int, int]]:

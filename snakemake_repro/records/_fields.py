@@ -92,7 +92,12 @@ def _read_plan(cls: type[Record]) -> tuple[tuple[str, _Decoder, Any], ...]:
     )
 
 
+_PLAIN = frozenset((str, int, float, bool, types.NoneType))
+
+
 def _encode(value: Any) -> Json:
+    if type(value) in _PLAIN:  # nearly all are
+        return value
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, enum.Enum):

@@ -34,6 +34,11 @@ SUBMISSIONS = 4
 CPUS = 4
 """Logical ones: jobs mostly wait."""
 
+PAUSE_S = 0.02
+"""Looking takes a core, and stops for a moment what it looks at: the run must come on as well."""
+
+PATIENCE_S = 300.0
+
 
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -119,15 +124,20 @@ def test_results_and_record_survive_the_death_of_every_part_that_a_run_starts(
     ]
     process = lonely.start("--ray-cpus", str(CPUS), "--jobs", str(chaos.JOBS))
     scene.watch(process.pid)
-    try:
-        while process.poll() is None and strikes:
-            for strike in strikes[:]:
-                after, _, look = strike
-                if scene.done >= after and look():
-                    strikes.remove(strike)
-        output, _ = process.communicate(timeout=120)
-    finally:
+
+    def strike() -> bool:
+        for one in strikes[:]:
+            after, _, look = one
+            if scene.done >= after and look():
+                strikes.remove(one)
+        time.sleep(PAUSE_S)
+        return not strikes or process.poll() is not None
+
+    over = any(polled(strike, seconds=PATIENCE_S))
+    if not over:
         process.kill()
+    output, _ = process.communicate(timeout=120)
+    assert over, f"still running after {PATIENCE_S} s, not struck: {strikes}\n{output}"
     assert process.returncode == 0, output
     if "deliver" in [name for _, name, _ in strikes]:
         wait_for(scene.deliver, what="delivery")
