@@ -24,7 +24,7 @@ from snakemake_repro.errors import NotFoundError, RecordError, TrackingError
 from snakemake_repro.logic.history import results
 from snakemake_repro.operations.sync import pending, sync
 from snakemake_repro.recorder import start_recorder
-from snakemake_repro.records import GitState, JobAccepted
+from snakemake_repro.records import GitState, JobAccepted, Trial
 
 pytestmark = pytest.mark.integration
 
@@ -331,22 +331,29 @@ def test_a_creation_whose_answer_is_lost_is_not_repeated(work: Path, server: Mlf
 
 def test_what_came_through_late_is_deleted(work: Path) -> None:
     run = _many(work, 3)
+    run.job("tune", trials=[Trial(number=n, params={"depth": n}) for n in range(4)])
     run.end()
     sync(work)
     uri = f"sqlite:///{work}/mlflow.db"
-    shown = View(uri).shown(run.id)
-    client = View(uri).client
-    parent = shown.parent.info
-    for made in (shown.parent, *(job for [job] in shown.jobs.values())):
-        names = ("repro.kind", "repro.run_id", "repro.attempt_id", "mlflow.parentRunId")
+    view = View(uri)
+    before = view.runs()
+    assert len(before) == 1 + 4 + 4
+    for made in before:
+        names = (
+            "repro.kind",
+            "repro.run_id",
+            "repro.attempt_id",
+            "repro.trial",
+            "mlflow.parentRunId",
+        )
         tags = {name: made.data.tags[name] for name in names if name in made.data.tags}
-        client.create_run(parent.experiment_id, start_time=made.info.start_time, tags=tags)
+        view.client.create_run(made.info.experiment_id, start_time=made.info.start_time, tags=tags)
     late = run.job("late", writes={"late": "1"})
     run.close()
     sync(work)
-    after = View(uri).shown(run.id)
-    assert after.parent.info.run_id == parent.run_id
-    assert _run_ids(after) == {**_run_ids(shown), late: _run_ids(after)[late]}
+    [made_late] = _run_ids(view.shown(run.id))[late]
+    there = {made.info.run_id for made in view.runs()}
+    assert there == {made.info.run_id for made in before} | {made_late}
     _assert_complete(work, uri, run.id)
 
 
