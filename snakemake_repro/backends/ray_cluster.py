@@ -12,7 +12,6 @@ import ipaddress
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
 from snakemake_repro.backends.ray_parts import children_named, listeners, living
-from snakemake_repro.backends.ray_settings import set_process_defaults, short_tmp
+from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -34,7 +33,7 @@ _HEAD_PROCESSES = ("gcs_server", "raylet")
 _HEAD_POLL_S = 0.5
 _CENSUS_POLL_S = 3.0
 _CENSUS_PATIENCE_S = 2.0
-_DIRECTORY_PREFIX = "repro-ray-"
+_DIRECTORY_PREFIX = "repro-ray"
 _PROBE_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 5.0
@@ -203,9 +202,7 @@ class RayCluster:
         set_process_defaults(loopback=True)
         import ray
 
-        _sweep(short_tmp())
-        prefix = f"{_DIRECTORY_PREFIX}{os.getpid()}-"
-        self._directory = Path(tempfile.mkdtemp(prefix=prefix, dir=short_tmp()))
+        self._directory = make_directory(_DIRECTORY_PREFIX)
         try:
             ray.init(
                 address="local",
@@ -398,15 +395,6 @@ def import_ray(address: str | None, *, patience: float) -> None:
             loopback = patient(_probe, address)
     set_process_defaults(loopback=loopback)
     importlib.import_module("ray")
-
-
-def _sweep(parent: str) -> None:
-    """Remove the directories of our clusters whose process was killed."""
-    for directory in Path(parent).glob(f"{_DIRECTORY_PREFIX}*-*"):
-        pid = directory.name.removeprefix(_DIRECTORY_PREFIX).partition("-")[0]
-        ours = directory.stat().st_uid == os.getuid()
-        if ours and pid.isdigit() and not processtree.alive(int(pid)):
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _last_line(error: BaseException) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
+
+from snakemake_repro.backends import processtree
 
 _LOOPBACK_SWITCH = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's own switch for "one machine only": every server listens on loopback."""
@@ -24,9 +29,22 @@ def set_process_defaults(*, loopback: bool) -> None:
         os.environ.setdefault(name, value)
 
 
-def short_tmp() -> str:
-    """Return where Ray's directories go.
+def make_directory(prefix: str) -> Path:
+    """Make a directory for a Ray of this process; remove those whose process was killed.
 
-    Unix sockets below them are limited to 107 bytes, so TMPDIR may be too deep.
+    Unix sockets below it are limited to 107 bytes, so TMPDIR may be too deep.
+
+    Args:
+        prefix: Of the directory's name, which tells what it is for.
+
+    Raises:
+        OSError: It cannot be made.
     """
-    return "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108
+    parent = "/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()  # noqa: S108
+    for directory in Path(parent).glob(f"{prefix}-*-*"):
+        pid = directory.name.removeprefix(f"{prefix}-").partition("-")[0]
+        with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+            ours = directory.stat().st_uid == os.getuid()
+            if ours and pid.isdigit() and not processtree.alive(int(pid)):
+                shutil.rmtree(directory, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}-{os.getpid()}-", dir=parent))

@@ -12,13 +12,12 @@ import logging
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import snakemake_repro
-from snakemake_repro.backends.ray_settings import set_process_defaults, short_tmp
+from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults
 from snakemake_repro.wrappers.families.base import Curves, Family, SharedFamily
 from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.problems import WrapperError
@@ -118,7 +117,7 @@ def crew_of(count: int, *, nbytes: int) -> Iterator[Crew]:
             f"params: num_workers={count} needs Ray Train, and this environment lacks {exc.name}",
             hint="add ray[train] to the environment, or leave num_workers= out",
         ) from exc
-    directory = Path(tempfile.mkdtemp(prefix="repro-workers-", dir=short_tmp()))
+    directory = make_directory("repro-workers")
     os.environ["PYTHONPATH"] = _python_path(directory / "python")
     try:
         _start(count, str(directory), _OBJECT_STORE_BYTES + 2 * nbytes)
