@@ -34,9 +34,9 @@ def content(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_example_gives_what_is_expected(name: str, tmp_path: Path) -> None:
+def test_the_example_gives_what_is_expected(name: str, tmp_path: Path, tracking_uri: str) -> None:
     shutil.copytree(FOLDER / name / "test", tmp_path / "work")
-    example = Workspace(tmp_path / "work")
+    example = Workspace(tmp_path / "work", tracking_uri=tracking_uri)
     example.ok(executor="local")
     expected = json.loads((FOLDER / name / "test" / "expected.json").read_text())
     assert {path: content(example.root / path) for path in expected} == expected

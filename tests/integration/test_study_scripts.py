@@ -29,13 +29,13 @@ SILICON, IRON = DATA / "DAT000031", DATA / "DAT000045"
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Workspace:
+def study(tmp_path: Path, tracking_uri: str) -> Workspace:
     """A copy of the study with an empty folder for CORSIKA files."""
     root = tmp_path / "work"
     shutil.copytree(ROOT / "workflow", root / "workflow")
     shutil.copytree(ROOT / "envs", root / "envs")
     (root / "corsika").mkdir()
-    return Workspace(root)
+    return Workspace(root, tracking_uri=tracking_uri)
 
 
 def run(study: Workspace, *args: str, fails: bool = False) -> str:
@@ -145,14 +145,14 @@ def test_a_tree_holds_the_showers_and_muons_of_one_primary(study: Workspace) -> 
 
 
 def test_a_tree_is_the_same_bytes_whenever_and_wherever_it_is_written(
-    study: Workspace, tmp_path: Path
+    study: Workspace, tmp_path: Path, tracking_uri: str
 ) -> None:
     shutil.copy(SILICON, study.root / "corsika")
     elsewhere = tmp_path / "another" / "place"
     shutil.copytree(study.root, elsewhere)
     run(study, "results/root/Si.root")
     time.sleep(1.1)  # ROOT's dates have whole seconds
-    run(Workspace(elsewhere), "results/root/Si.root")
+    run(Workspace(elsewhere, tracking_uri=tracking_uri), "results/root/Si.root")
     first, second = (
         {
             path.relative_to(root): path.read_bytes()
@@ -436,9 +436,9 @@ def index(tmp_path: Path) -> Index:
 
 
 @pytest.fixture
-def fetching(tmp_path: Path) -> Workspace:
+def fetching(tmp_path: Path, tracking_uri: str) -> Workspace:
     (tmp_path / "work").mkdir()
-    return Workspace(tmp_path / "work")
+    return Workspace(tmp_path / "work", tracking_uri=tracking_uri)
 
 
 def test_an_archive_is_fetched_as_the_user_configured_pip_and_not_installed(

@@ -28,10 +28,10 @@ NAMES = (
 
 
 @pytest.fixture
-def example(tmp_path: Path, request: pytest.FixtureRequest) -> Workspace:
+def example(tmp_path: Path, request: pytest.FixtureRequest, tracking_uri: str) -> Workspace:
     """A copy of a wrapper's test folder."""
     shutil.copytree(FOLDER / request.param / "test", tmp_path / "work")
-    return Workspace(tmp_path / "work")
+    return Workspace(tmp_path / "work", tracking_uri=tracking_uri)
 
 
 def close_to(expected: Any) -> Any:
