@@ -106,7 +106,7 @@ class Workspace:
         *args: str,
         executor: str = "ray",
         env: Mapping[str, str] | None = None,
-        timeout: float = 240,
+        timeout: float = 480,
         through: Callable[[list[str]], list[str]] = list,
     ) -> Done:
         """Run to the end."""
