@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from snakemake.iocontainers import InputFiles, OutputFiles, Params
+
+from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.tuning.outputs import tune
 
 SPACE = {"x": {"uniform": [-1.0, 1.0]}, "n": {"randint": [0, 3]}}
 
@@ -48,3 +52,18 @@ class Rule:
         }
         self.params = Params(fromdict={**base, **params})
         self.threads = threads
+
+
+def search(**params: Any) -> Recorder:
+    """Search in the working directory; return what was recorded."""
+    run = Recorder()
+    tune(Rule(**params), run)
+    return run
+
+
+def refusal(**params: Any) -> str:
+    """Return the one line with which a search is refused."""
+    with pytest.raises(WrapperError) as caught:
+        search(**params)
+    assert "\n" not in caught.value.message
+    return caught.value.message

@@ -58,8 +58,8 @@ class Batches:
 
     def _do(self, question: Question) -> Line:
         """Run a trial, or take what is known of it; decisions to prune are made again."""
-        known = self._journal.known.get(question.number)
-        if known is not None and dict(known.chosen) == question.chosen:
+        known = self._journal.recall(question.number, question.chosen)
+        if known is not None:
             for step, value in known.values:
                 question.judge.report(step, value)
             return known

@@ -152,8 +152,8 @@ class Flow:
 
     def _known(self, part: _Part) -> Line | None:
         """Return what a killed search knows of an ended trial, its values reported."""
-        known = self._journal.known.get(part.question.number)
-        if known is None or dict(known.chosen) != part.question.chosen:
+        known = self._journal.recall(part.question.number, part.question.chosen)
+        if known is None:
             return None
         for step, value in known.values:
             self._report(part, step, value)

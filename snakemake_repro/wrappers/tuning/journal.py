@@ -98,6 +98,11 @@ class Journal:
         self.known = {line.number: line for line in lines}
         self.events = tuple(_whole(self._order, events.parse))
 
+    def recall(self, number: int, chosen: Mapping[str, Any]) -> Line | None:
+        """Return what is known of a trial, if it was the same that is asked for now."""
+        line = self.known.get(number)
+        return None if line is None or dict(line.chosen) != chosen else line
+
     def append(self, line: Line) -> None:
         """Write a trial; it is on disk on return."""
         with self._trials.open("a") as file:
