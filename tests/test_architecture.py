@@ -77,6 +77,7 @@ ONLY_IN = {
     "ray": (
         "snakemake_repro.backends.ray_cluster",
         "snakemake_repro.backends.ray_objects",
+        "snakemake_repro.backends.ray_settings",
         "snakemake_repro.wrappers.families.lightgbm",
         "snakemake_repro.wrappers.families.torch_shares",
         "snakemake_repro.wrappers.workers",

@@ -21,7 +21,11 @@ import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
 from snakemake_repro.backends.ray_parts import children_named, listeners, living
-from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults
+from snakemake_repro.backends.ray_settings import (
+    make_directory,
+    set_process_defaults,
+    start_here,
+)
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -204,15 +208,7 @@ class RayCluster:
 
         self._directory = make_directory(_DIRECTORY_PREFIX)
         try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                configure_logging=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(self._directory),
-            )
+            start_here(self._directory, cpus, _OBJECT_STORE_BYTES, configure_logging=False)
         except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as exc:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise ClusterError(

@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import snakemake_repro
-from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults
+from snakemake_repro.backends.ray_settings import (
+    make_directory,
+    set_process_defaults,
+    start_here,
+)
 from snakemake_repro.wrappers.families.base import Curves, Family, SharedFamily
 from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.problems import WrapperError
@@ -142,16 +146,7 @@ def _start(count: int, directory: str, store: int, *, again: bool = True) -> Non
     import ray
 
     try:
-        ray.init(
-            address="local",
-            num_cpus=count,
-            num_gpus=0,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=store,
-            _temp_dir=directory,
-        )
+        start_here(directory, count, store, num_gpus=0, logging_level=logging.ERROR)
     except Exception as exc:  # Ray raises bare ones, too
         if again and "timed out" in str(exc):
             # Ray gives itself half a minute, which a busy machine may exceed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -26,6 +27,23 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "work"
     root.mkdir()
     return root
+
+
+def test_a_local_cluster_has_no_process_that_nobody_needs(root: Path) -> None:
+    workspace = Workspace(root, tracking_uri=f"sqlite:///{root}/mlflow.db")
+    workspace.write(
+        "Snakefile", "rule a:\n    output: 'a.txt'\n    shell: 'sleep 2; touch {output}'\n"
+    )
+    process = workspace.start()
+    seen: set[str] = set()
+    while process.poll() is None:
+        words = " ".join(map(command, descendants(process.pid))).split()
+        seen |= {Path(word).name for word in words}
+        time.sleep(0.1)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert {"gcs_server", "raylet"} <= seen
+    assert not {"monitor.py", "log_monitor.py", "dashboard.py"} & seen
 
 
 def test_workers_that_lack_this_plugin_get_it_from_the_driver(
