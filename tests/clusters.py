@@ -21,6 +21,8 @@ _HOLD = """
 import json, os, sys, tempfile
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# Ray starts two workers for one task, and each imports it: most runs of tests need one
+os.environ["RAY_worker_maximum_startup_concurrency"] = "1"
 import ray
 directory = tempfile.mkdtemp(prefix="repro-ray-{}-".format(os.getpid()), dir="/tmp")
 context = ray.init(

@@ -20,6 +20,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -387,6 +388,8 @@ def _layer(kind: str, label: str) -> bytes:
         _put(entries, _directory(name, 0o1777 if name == "tmp" else 0o755))
     for package in _packages(kind):
         _unpack(entries, package)
+    if kind == "wheels":
+        _add_compiled(entries, f"usr/lib/python{PYTHON}/")
     for applet in _APPLETS:
         _put(entries, _link(f"usr/bin/{applet}", "busybox"))
     _put(entries, _link("usr/bin/bash", "bash-static"))
@@ -427,6 +430,7 @@ def _wheels(locks: Iterable[Path]) -> bytes:
             what="the packages of an image cannot be installed",
             variables=sources.variables,
         )
+        _compile(directory, f"/usr/local/lib/python{PYTHON}/dist-packages")
         for path in Path(directory).rglob("*"):
             inner, place = path.relative_to(directory), f"lib/python{PYTHON}/dist-packages/"
             name = f"usr/local/{'' if inner.parts[0] == 'bin' else place}{inner}"
@@ -438,6 +442,37 @@ def _wheels(locks: Iterable[Path]) -> bytes:
                 info.size, info.mode = len(content), 0o755 if os.access(path, os.X_OK) else 0o644
                 _put(entries, info, content)
     return _tar(entries)
+
+
+def _add_compiled(entries: _Entries, place: str) -> None:
+    """Add compiled what is Python below a place, which Debian does when it installs a package."""
+    with tempfile.TemporaryDirectory() as directory:
+        for name, (info, content) in entries.items():
+            if name.startswith(place) and name.endswith(".py") and info.isreg():
+                path = Path(directory, name.removeprefix(place))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content or b"")
+        _compile(directory, f"/{place}")
+        for path in Path(directory).rglob("__pycache__"):
+            _put(entries, _directory(f"{place}{path.relative_to(directory)}", 0o755))
+        for path in Path(directory).rglob("*.pyc"):
+            info = tarfile.TarInfo(f"{place}{path.relative_to(directory)}")
+            content = path.read_bytes()
+            info.size, info.mode = len(content), 0o644
+            _put(entries, info, content)
+
+
+def _compile(directory: str, inside: str) -> None:
+    """Compile what lies in a directory, for a place in an image: jobs would do it, each again.
+
+    A few packages hold files that no Python compiles. The times of files are those of the image.
+    """
+    options = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run(
+        [sys.executable, "-m", "compileall", *options, "-s", directory, "-p", inside, directory],
+        check=False,
+        capture_output=True,
+    )
 
 
 def _put(entries: _Entries, info: tarfile.TarInfo, content: bytes | None = None) -> None:

@@ -78,6 +78,7 @@ ONLY_IN = {
         "snakemake_repro.backends.ray_cluster",
         "snakemake_repro.backends.ray_objects",
         "snakemake_repro.backends.ray_settings",
+        "snakemake_repro.backends.ray_workers",
         "snakemake_repro.wrappers.families.lightgbm",
         "snakemake_repro.wrappers.families.torch_shares",
         "snakemake_repro.wrappers.workers",

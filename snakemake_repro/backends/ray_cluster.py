@@ -48,7 +48,6 @@ _AUTHENTICATION_ADVICE = (
     "and put the cluster's token into RAY_AUTH_TOKEN or ~/.ray/auth_token."
 )
 _ANSWER_TIMEOUT_S = 60
-_WARM_WORKERS = 4
 
 
 class RayCluster:
@@ -105,6 +104,7 @@ class RayCluster:
         self._run_apart = run_apart
         self._warm_up = warm_up
         self._carrier: Carrier | None = None
+        ray_workers.settling()()
         if address is not None:
             self._check_workers(address)
         own = children_named(os.getpid(), _HEAD_PROCESSES)
@@ -265,10 +265,13 @@ class RayCluster:
         self.shipped = True
 
     def _warm(self) -> None:
-        """Let a few workers start meanwhile; where they cannot, the first jobs say why."""
-        prepare = self._ray.remote(self._warm_up).options(max_retries=0)
-        for _ in range(min(_WARM_WORKERS, int(sum(node.cpus for node in self.nodes)))):
-            prepare.remote()
+        """Let a worker get ready meanwhile; where none can, the first job says why.
+
+        More than one would keep each other waiting where there are few cores; they start as soon as
+        there are jobs for them.
+        """
+        prepare = ray_workers.settling(self._warm_up)
+        self._ray.remote(prepare).options(max_retries=0).remote()
 
     def _ask(self, function: Callable[[], Any]) -> Any:
         """Call a function on a worker.
@@ -276,7 +279,7 @@ class RayCluster:
         Raises:
             ClusterError: It cannot be called there.
         """
-        probe = self._ray.remote(function).options(num_cpus=0, max_retries=1)
+        probe = self._ray.remote(ray_workers.settling(function)).options(num_cpus=0, max_retries=1)
         try:
             return self._ray.get(probe.remote(), timeout=_ANSWER_TIMEOUT_S)
         except self._ray.exceptions.RayError as exc:

@@ -4,10 +4,41 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
+from typing import Any
 
 OURS = "snakemake-executor-plugin-ray"
 _PACKAGES = ("snakemake_repro", "snakemake_executor_plugin_ray", "snakemake_logger_plugin_repro")
 _AGREEING = ("ray", "snakemake", OURS)
+_NEVER_SENT = ("pyarrow", "pydantic", "starlette")
+
+
+def settling(function: Callable[[], Any] = bool) -> Callable[[], Any]:
+    """Return a function that lets Ray get ready to carry bytes, and no more, and calls another one.
+
+    The first time that a process sends or receives anything, Ray imports packages of which there
+    might be objects, which takes half as long as Ray itself. Ours are all bytes. It is an inner
+    function, as that of `asking`.
+    """
+    names = _NEVER_SENT
+
+    def settled() -> Any:
+        import contextlib
+        import sys
+
+        import ray
+
+        modules: dict[str, Any] = sys.modules
+        absent = [name for name in names if name not in modules]
+        modules.update(dict.fromkeys(absent))  # Python's mark of what cannot be imported
+        try:
+            with contextlib.suppress(ImportError):  # from a version of Ray that needs them
+                ray.put(b"")
+        finally:
+            for name in absent:
+                modules.pop(name, None)
+        return function()
+
+    return settled
 
 
 def asking() -> Callable[[], dict[str, str]]:
