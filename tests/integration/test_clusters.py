@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import secrets
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,6 +47,36 @@ def test_a_local_cluster_has_no_process_that_nobody_needs(root: Path) -> None:
     assert process.returncode == 0, output
     assert {"gcs_server", "raylet"} <= seen
     assert not {"monitor.py", "log_monitor.py", "dashboard.py"} & seen
+
+
+_SETTLING = """
+import sys
+import ray
+from snakemake_repro.backends.ray_workers import settling
+
+def loaded():
+    return sorted({"pyarrow", "pydantic", "starlette"} & set(sys.modules))
+
+ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)
+settling()()
+print(loaded())
+print(ray.get(ray.remote(settling(loaded)).options(num_cpus=0).remote()))
+import pyarrow
+print(ray.get(ray.remote(lambda: pyarrow.array([1]).to_pylist()).options(num_cpus=0).remote()))
+"""
+
+
+def test_what_is_never_sent_is_not_imported_but_can_be(cluster: RunningCluster) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SETTLING, cluster.address],
+        env={**os.environ, **cluster.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", "[]", "[1]"]
 
 
 def test_workers_that_lack_this_plugin_get_it_from_the_driver(
