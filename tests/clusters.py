@@ -18,12 +18,15 @@ from pathlib import Path
 from machines import Machine
 
 _HOLD = """
-import json, os, sys, tempfile
+import functools, json, os, sys, tempfile
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Ray starts two workers for one task, and each imports it: most runs of tests need one
 os.environ["RAY_worker_maximum_startup_concurrency"] = "1"
 import ray
+from ray._private import parameter
+# what carries logs looks at those of all workers that there ever were, and nobody listens
+parameter.RayParams = functools.partial(parameter.RayParams, include_log_monitor=False)
 directory = tempfile.mkdtemp(prefix="repro-ray-{}-".format(os.getpid()), dir="/tmp")
 context = ray.init(
     address="local", **json.loads(sys.argv[1]), include_dashboard=False, log_to_driver=False,

@@ -112,7 +112,8 @@ def _seeds(ran: Sequence[JobOutcome]) -> Iterator[Debt]:
             unseeded,
             "no-seed",
             "reported metrics, but no seed",
-            "Name it in the rule (`params: seed=1`), or set it through `track(snakemake, seed=1)`.",
+            "Name it in the rule (`params: seed=1`), or set it through `track(snakemake, seed=1)`; "
+            "where nothing is drawn, any seed says so.",
         )
 
 

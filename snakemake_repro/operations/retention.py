@@ -176,32 +176,42 @@ def _beside(workdir: Path, run_id: str) -> Iterator[Path]:
 
 
 def _remove(workdir: Path, run_id: str) -> None:
-    """Remove one run; what is cut off halfway is no run any more.
+    """Make that a run is none any more; `_sweep` does the rest, of whatever call gets there.
 
     Raises:
-        StorageError: It cannot be removed.
+        StorageError: It cannot be done.
     """
-    journal = journal_root(workdir) / run_id
-    try:
-        journal.replace(store_root(workdir) / f"{_DISCARDED}{run_id}")
-        for path in _beside(workdir, run_id):
-            path.unlink()
-        artifacts = artifacts_root(workdir, run_id)
-        if artifacts.is_dir():
-            artifacts.replace(store_root(workdir) / f"{_DISCARDED}artifacts-{run_id}")
-    except OSError as exc:
-        raise StorageError(
-            f"cannot remove {exc.filename or journal}: {exc.strerror}",
-            hint="Mend the permissions and try again; runs are removed one after the other.",
-        ) from exc
+    with _clear_errors():
+        (journal_root(workdir) / run_id).replace(store_root(workdir) / f"{_DISCARDED}{run_id}")
 
 
 def _sweep(workdir: Path) -> None:
-    """Remove what was discarded, also by a call that was killed, and empty directories of logs."""
-    for path in store_root(workdir).glob(f"{_DISCARDED}*"):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in _empty((workdir / LOG_ROOT).glob("*/*")):
-        path.rmdir()
+    """Remove what was discarded, also by a call that was killed, and empty directories of logs.
+
+    Raises:
+        StorageError: Something cannot be removed.
+    """
+    with _clear_errors():
+        for journal in store_root(workdir).glob(f"{_DISCARDED}*"):
+            run_id = journal.name.removeprefix(_DISCARDED)
+            for path in _beside(workdir, run_id):
+                path.unlink()
+            for folder in (artifacts_root(workdir, run_id), journal):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+        for path in _empty((workdir / LOG_ROOT).glob("*/*")):
+            path.rmdir()
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StorageError(
+            f"cannot remove {exc.filename}: {exc.strerror}",
+            hint="Mend the permissions and try again: that goes on where this ended.",
+        ) from exc
 
 
 def _empty(directories: Iterable[Path]) -> Iterator[Path]:

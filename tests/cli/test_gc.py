@@ -12,6 +12,7 @@ from click.testing import Result
 from filelock import FileLock
 from recordings import Recording, study, study_again
 
+from snakemake_repro.backends.artifacts import artifacts_root
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.operations.sync import delivery_lock
 
@@ -92,11 +93,19 @@ def test_what_is_young_or_goes_on_or_is_not_delivered_stays(repro: Repro, tmp_pa
 def test_a_removal_that_was_cut_off_is_finished_by_the_next_call(
     repro: Repro, tmp_path: Path, delivered: tuple[str, str]
 ) -> None:
-    left = tmp_path / ".repro/discarded-0123"
-    left.mkdir()
-    (left / "driver.jsonl").write_text("{}\n")
+    gone = "0123456789abcdef0123456789abcdef"
+    left = (
+        tmp_path / f".repro/discarded-{gone}/driver.jsonl",
+        artifacts_root(tmp_path, gone) / "an-attempt/figure.svg",
+        tmp_path / f".snakemake/ray/draft/job/{gone[:8]}-1.log",
+    )
+    for file in left:
+        file.parent.mkdir(parents=True)
+        file.write_text("\n")
     assert repro("gc", "--keep", "2").exit_code == 0
-    assert not left.exists()
+    for file in left:
+        assert not file.parent.exists()
+    assert not artifacts_root(tmp_path, gone).exists()
     assert JournalStore(tmp_path).run_ids() == list(delivered)
 
 

@@ -87,6 +87,11 @@ def test_nearly_every_job_takes_the_direct_tier_in_a_pinned_environment(study: S
     assert not git.dirty
 
 
+def test_nothing_stands_between_the_study_and_an_exact_repeat_of_it(study: Study) -> None:
+    done = study.repro("report", "--json", study.histories()[0].run.id)
+    assert json.loads(done.stdout)["report"]["debts"] == []
+
+
 def test_the_interval_of_the_first_task_contains_what_a_quick_look_had_given(study: Study) -> None:
     summary = json.loads((study.root / "results/summary.json").read_text())
     assert set(summary["p_fe"]) == {"svm", "xgboost", "lightgbm"}
