@@ -400,9 +400,7 @@ def _layer(kind: str, label: str) -> bytes:
         ("etc/passwd", "root:x:0:0:root:/:/bin/sh\n"),
         ("etc/group", "root:x:0:\n"),
     ):
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(text), 0o644
-        _put(entries, info, text.encode())
+        _put_file(entries, name, text.encode(), 0o644)
     return _tar(entries)
 
 
@@ -437,10 +435,8 @@ def _wheels(locks: Iterable[Path]) -> bytes:
             if path.is_dir():
                 _put(entries, _directory(name, 0o755))
             else:
-                info = tarfile.TarInfo(name)
                 content = _SHEBANG.sub(b"#!/usr/bin/python", path.read_bytes())
-                info.size, info.mode = len(content), 0o755 if os.access(path, os.X_OK) else 0o644
-                _put(entries, info, content)
+                _put_file(entries, name, content, 0o755 if os.access(path, os.X_OK) else 0o644)
     return _tar(entries)
 
 
@@ -456,10 +452,8 @@ def _add_compiled(entries: _Entries, place: str) -> None:
         for path in Path(directory).rglob("__pycache__"):
             _put(entries, _directory(f"{place}{path.relative_to(directory)}", 0o755))
         for path in Path(directory).rglob("*.pyc"):
-            info = tarfile.TarInfo(f"{place}{path.relative_to(directory)}")
-            content = path.read_bytes()
-            info.size, info.mode = len(content), 0o644
-            _put(entries, info, content)
+            name = f"{place}{path.relative_to(directory)}"
+            _put_file(entries, name, path.read_bytes(), 0o644)
 
 
 def _compile(directory: str, inside: str) -> None:
@@ -473,6 +467,12 @@ def _compile(directory: str, inside: str) -> None:
         check=False,
         capture_output=True,
     )
+
+
+def _put_file(entries: _Entries, name: str, content: bytes, mode: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), mode
+    _put(entries, info, content)
 
 
 def _put(entries: _Entries, info: tarfile.TarInfo, content: bytes | None = None) -> None:

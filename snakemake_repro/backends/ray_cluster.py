@@ -21,11 +21,7 @@ import snakemake_repro
 from snakemake_repro.backends import processtree, ray_workers
 from snakemake_repro.backends.ray_carrier import Carrier, Receive
 from snakemake_repro.backends.ray_parts import children_named, listeners, living
-from snakemake_repro.backends.ray_settings import (
-    make_directory,
-    set_process_defaults,
-    start_here,
-)
+from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults, start_here
 from snakemake_repro.errors import ClusterError, ReproError
 from snakemake_repro.interfaces import Outcome
 from snakemake_repro.records.tasks import Node, ResourceRequest
@@ -268,10 +264,11 @@ class RayCluster:
         """Let a worker get ready meanwhile; where none can, the first job says why.
 
         More than one would keep each other waiting where there are few cores; they start as soon as
-        there are jobs for them.
+        there are jobs for them. A cluster without any node for it is not asked for one.
         """
-        prepare = ray_workers.settling(self._warm_up)
-        self._ray.remote(prepare).options(max_retries=0).remote()
+        if any(node.cpus >= 1 for node in self.nodes):
+            prepare = ray_workers.settling(self._warm_up)
+            self._ray.remote(prepare).options(max_retries=0).remote()
 
     def _ask(self, function: Callable[[], Any]) -> Any:
         """Call a function on a worker.

@@ -34,7 +34,7 @@ def set_process_defaults(*, loopback: bool) -> None:
 
 
 def start_here(directory: Path | str, cpus: int | None, store: int, **options: object) -> None:
-    """Start a Ray of this process: loopback only, and no process that nobody needs.
+    """Start a Ray of this process, without the processes that nobody needs.
 
     Args:
         directory: Where it keeps its files.

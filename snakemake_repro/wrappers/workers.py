@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import snakemake_repro
-from snakemake_repro.backends.ray_settings import (
-    make_directory,
-    set_process_defaults,
-    start_here,
-)
+from snakemake_repro.backends.ray_settings import make_directory, set_process_defaults, start_here
 from snakemake_repro.wrappers.families.base import Curves, Family, SharedFamily
 from snakemake_repro.wrappers.families.shares import Place
 from snakemake_repro.wrappers.problems import WrapperError
