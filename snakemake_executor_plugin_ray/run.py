@@ -54,6 +54,7 @@ from snakemake_repro.logic.resources import fit, spelled
 from snakemake_repro.operations.apart import clear_arriving
 from snakemake_repro.operations.dispatch import Dispatcher
 from snakemake_repro.operations.first_use import lock_on_first_use
+from snakemake_repro.operations.helpers import why_without
 from snakemake_repro.operations.images import WorkflowImages
 from snakemake_repro.operations.session import Recording
 from snakemake_repro.operations.surroundings import check_isolation, clear_stages
@@ -257,6 +258,8 @@ class Run:
                 f"Some rules ask for more threads than the largest node of the cluster has; they "
                 f"get {fitted.capped_threads} CPU(s)."
             )
+        if (reason := why_without(task)) is not None:
+            self._warn_once(f"Some rules ask for helpers and get none: {reason}.")
         self._logger.debug(f"Ray: job {job.jobid} takes the {task.tier.value} tier.")
         self._tasks[job] = task
         self._dispatcher.submit(

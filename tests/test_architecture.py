@@ -76,6 +76,7 @@ IMPURE_METHODS = frozenset(
 ONLY_IN = {
     "ray": (
         "snakemake_repro.backends.ray_cluster",
+        "snakemake_repro.backends.ray_helpers",
         "snakemake_repro.backends.ray_objects",
         "snakemake_repro.backends.ray_settings",
         "snakemake_repro.backends.ray_workers",
@@ -105,9 +106,11 @@ ONLY_IN = {
     ),
     "socket": (
         "snakemake_repro.backends.ray_cluster",
+        "snakemake_repro.backends.ray_helpers",
         "snakemake_repro.backends.ray_parts",
         "snakemake_repro.backends.host",
         "snakemake_repro.backends.journal",
+        "snakemake_repro.wrappers.tuning.helpers",
     ),
     "subprocess": (
         "snakemake_repro.backends.agents",
@@ -122,6 +125,7 @@ ONLY_IN = {
         "snakemake_repro.backends.maphash",
         "snakemake_repro.backends.notifier",
         "snakemake_repro.backends.processtree",
+        "snakemake_repro.backends.ray_helpers",
         "snakemake_repro.backends.snakemake_command",
         "snakemake_repro.backends.tracing",
         "snakemake_repro.backends.uv",

@@ -2,9 +2,10 @@
 
 ``threads`` become CPUs, ``mem_mb`` becomes memory, ``gpu`` (or ``nvidia_gpu``) becomes GPUs and
 ``gpu_model`` their type; ``ray_NAME`` is Ray's custom resource NAME, and ``ray_node`` names labels
-of nodes. ``runtime`` and ``disk_mb`` are nothing that Ray schedules: the node sees to them. What an
-author asked for is asked of the cluster; what Snakemake added by itself (1,000 MB of memory,
-50,000 MB of disk) never makes a job infeasible.
+of nodes. ``runtime`` and ``disk_mb`` are nothing that Ray schedules: the node sees to them.
+``helpers`` are asked of the cluster by the job, while it runs. What an author asked for is asked of
+the cluster; what Snakemake added by itself (1,000 MB of memory, 50,000 MB of disk) never makes a
+job infeasible.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _GPU_NAMES = ("gpu", "gpus", "nvidia_gpu")
 _GPU_MODEL = "gpu_model"
 _CUSTOM = "ray_"
 _LABELS = "ray_node"
+_HELPERS = "helpers"
 _ACCELERATOR = "accelerator_type:"
 """Before the type of a node's accelerators, which Ray keeps among its custom resources."""
 
@@ -72,7 +74,8 @@ def fit(
     Raises:
         ClusterError: The rule's author asks for something that no node has.
     """
-    labels = _labels(asker, resources)
+    labels = labels_of(asker, resources)
+    _check_helpers(asker, resources)
     custom = dict(_custom(asker, resources, nodes))
     gpus = gpus_of(resources)
     able = _labelled(asker, labels, nodes)
@@ -138,6 +141,29 @@ def limit_of(resources: Mapping[str, Json]) -> float | None:
 def gpus_of(resources: Mapping[str, Json]) -> float:
     """Return the GPUs of a job."""
     return next((found for name in _GPU_NAMES if (found := _number(resources.get(name)))), 0.0)
+
+
+def labels_of(asker: str, resources: Mapping[str, Json]) -> dict[str, str]:
+    """Return the labels that a job's node is to have.
+
+    Raises:
+        ClusterError: They are not written as labels are.
+    """
+    text = resources.get(_LABELS)
+    if text is None:
+        return {}
+    pairs = [pair.partition("=") for pair in str(text).split(",")]
+    if not all(key.strip() and mark for key, mark, _ in pairs):
+        raise ClusterError(
+            f"{asker} has {_LABELS}={text!r}: expected NAME=VALUE, more of them after commas",
+            hint="Nodes get their labels from `ray start --labels`.",
+        )
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def helpers_of(resources: Mapping[str, Json]) -> int:
+    """Return how many helpers a job may have at most."""
+    return int(_number(resources.get(_HELPERS)))
 
 
 def _labelled(asker: str, labels: Mapping[str, str], nodes: Sequence[Node]) -> list[Node]:
@@ -213,20 +239,6 @@ def _custom(
             yield name.removeprefix(_CUSTOM), amount
 
 
-def _labels(asker: str, resources: Mapping[str, Json]) -> dict[str, str]:
-    """Return the labels that a job's node is to have."""
-    text = resources.get(_LABELS)
-    if text is None:
-        return {}
-    pairs = [pair.partition("=") for pair in str(text).split(",")]
-    if not all(key.strip() and mark for key, mark, _ in pairs):
-        raise ClusterError(
-            f"{asker} has {_LABELS}={text!r}: expected NAME=VALUE, more of them after commas",
-            hint="Nodes get their labels from `ray start --labels`.",
-        )
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
 def _models(nodes: Iterable[Node]) -> Iterator[str]:
     for node in nodes:
         for name in node.custom:
@@ -237,6 +249,15 @@ def _models(nodes: Iterable[Node]) -> Iterator[str]:
 def _names(nodes: Iterable[Node]) -> Iterator[str]:
     for node in nodes:
         yield from (name for name in node.custom if not name.startswith(_ACCELERATOR))
+
+
+def _check_helpers(asker: str, resources: Mapping[str, Json]) -> None:
+    value = resources.get(_HELPERS, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ClusterError(
+            f"{asker} has {_HELPERS}={value!r}: expected a whole number of at least 0",
+            hint=f"`{_HELPERS}` says how many processes beside the job may help it.",
+        )
 
 
 def _pairs(labels: Mapping[str, str]) -> Iterator[str]:

@@ -27,19 +27,17 @@ from snakemake_repro.backends.journal import FileJournal
 from snakemake_repro.backends.statcache import StatCache
 from snakemake_repro.backends.timelimit import OverrunError, time_limit
 from snakemake_repro.errors import ExecutionError, ReproError
-from snakemake_repro.interfaces import RealisedEnvironment
 from snakemake_repro.logic import metrics, shelltext
-from snakemake_repro.logic.resources import THREAD_VARIABLES
 from snakemake_repro.operations.benchmarks import closed_off, repetitions, run_measured
 from snakemake_repro.operations.cells import Cell
 from snakemake_repro.operations.closed_scripts import ClosedScripts
 from snakemake_repro.operations.container_jobs import (
-    TMPDIRS,
     NodeContainers,
     container_variables,
     without_devices,
 )
 from snakemake_repro.operations.forks import run_fork
+from snakemake_repro.operations.helpers import helpers_of
 from snakemake_repro.operations.job_records import Course, Place, job_record, prepare, refresh
 from snakemake_repro.operations.planning import Plan
 from snakemake_repro.operations.rooms import Room, Window
@@ -47,6 +45,7 @@ from snakemake_repro.operations.surroundings import (
     Surroundings,
     surroundings,
 )
+from snakemake_repro.operations.variables import ARTIFACTS, METRICS, job_variables, node_environ
 from snakemake_repro.records import (
     Entry,
     EnvironmentKind,
@@ -66,12 +65,7 @@ _MAX_COMMAND = 16 * 4096 - 1
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16_384
-_RAY_VARIABLES = ("PYTHONBREAKPOINT", "SPT_NOENV", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-_METRICS = "metrics.jsonl"
-_ARTIFACTS = "artifacts"
 _SCRIPT = "script.sh"
-_EPOCH = "315532800"
-"""1980-01-01, the earliest date that zip archives can hold (reproducible-builds.org)."""
 
 _clock = SystemClock()
 
@@ -108,7 +102,7 @@ class _Node:
         self._journals: dict[tuple[str, str], FileJournal] = {}
         self._seen: set[tuple[str, str]] = set()
         self._environments: dict[Path, NodeEnvironments] = {}
-        self._environ = _job_environ()
+        self._environ = node_environ()
         self._containers = NodeContainers(self._calls, self._environ)
         self._scripts = ClosedScripts(self._calls, self._containers, self._environ)
 
@@ -184,7 +178,7 @@ class _Node:
             with surroundings(
                 task, place.environment, environ=self._environ, store=place.store, plans=plans
             ) as where:
-                (where.shared[0] / _ARTIFACTS).mkdir()
+                (where.shared[0] / ARTIFACTS).mkdir()
                 ended: Ended | None
                 try:
                     with time_limit(task.limit_s):
@@ -194,7 +188,7 @@ class _Node:
                 except KeyboardInterrupt:
                     ended = None
                 finished = _clock.now()
-                reports = _lines(where.shared[0] / _METRICS)
+                reports = _lines(where.shared[0] / METRICS)
                 report = metrics.parse(reports, now_ms=time.time_ns() // 1_000_000)
                 artifacts, lost = _kept(task, place, where)
                 violations = where.leave(succeeded=ended is not None and ended.status == 0)
@@ -215,7 +209,7 @@ class _Node:
 
     def _start(self, task: Task, place: Place, plans: list[Plan], where: Surroundings) -> Ended:
         log = place.root / task.log
-        env = self._variables(task, place.environment, where)
+        env = job_variables(task, place.environment, where)
         command = _localise(task.command, where)
         if isinstance(place.environment, ContainerEnvironment):
             scratch, cell = where.shared[0], where if isinstance(where, Cell) else None
@@ -258,47 +252,20 @@ class _Node:
                 command,
                 task,
                 place,
-                variables=lambda environment: self._variables(task, environment, where),
+                variables=lambda environment: job_variables(task, environment, where),
                 scratch=where.shared[0],
             )
         pinned = task.environment.kind is not EnvironmentKind.HOST
-        return self._calls.run(
-            command,
-            cwd=Path(command.directory or task.directory),
-            env=env,
-            log=log,
-            python=place.environment.python if pinned else None,
-            search_path=script_search_path(place.store) if pinned else None,
-            programs=place.environment.programs,
-        )
-
-    def _variables(
-        self, task: Task, environment: RealisedEnvironment, where: Surroundings
-    ) -> dict[str, str]:
-        """Return the job's process environment."""
-        env = environment.variables(where.environ)
-        env.setdefault("PYTHONHASHSEED", "0")
-        env.setdefault("SOURCE_DATE_EPOCH", _EPOCH)
-        env.update(task.variables)
-        env.update(dict.fromkeys(THREAD_VARIABLES, str(task.threads)))
-        if task.gpus:  # a worker keeps the variable of its last task that had some
-            env["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        if task.command.tmpdir_wanted:  # what Snakemake sets for a job with this resource
-            env.update(dict.fromkeys(TMPDIRS, where.tmpdir))
-        first = task.members[0]
-        description = {
-            "id": first.id,
-            "run": task.run_id,
-            "rule": first.spec.rule if task.group is None else task.group,
-            "wildcards": dict(first.spec.wildcards),
-            "attempt": task.attempt,
-            "threads": task.threads,
-            "programs": environment.programs,
-        }
-        env["REPRO_JOB"] = json.dumps(description)
-        env["REPRO_METRICS"] = f"{where.shared[1]}/{_METRICS}"
-        env["REPRO_ARTIFACTS"] = f"{where.shared[1]}/{_ARTIFACTS}"
-        return env
+        with helpers_of(task) as offer:
+            return self._calls.run(
+                command,
+                cwd=Path(command.directory or task.directory),
+                env=env | offer,
+                log=log,
+                python=place.environment.python if pinned else None,
+                search_path=script_search_path(place.store) if pinned else None,
+                programs=place.environment.programs,
+            )
 
     def _write(self, task: Task, records: tuple[JobRecord, ...], place: Place) -> Json:
         """Append the records to this worker's journal of the run; durable on return.
@@ -341,15 +308,6 @@ class _Node:
         return not known or task.shipment is not None
 
 
-def _job_environ() -> dict[str, str]:
-    """Return this worker's environment without what Ray put into it."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("RAY_") and name not in _RAY_VARIABLES
-    }
-
-
 def _localise(command: Command, where: Surroundings) -> Command:
     """Put the job's temporary directory into a shell text, and a long text into a file."""
     if (benchmark := command.benchmark) is not None:
@@ -379,7 +337,7 @@ def _kept(
     """Keep what the job left for its record; return it, and what could not be kept."""
     if not task.record:
         return (), ()
-    return keep(where.shared[0] / _ARTIFACTS, place.root / artifacts_name(task))
+    return keep(where.shared[0] / ARTIFACTS, place.root / artifacts_name(task))
 
 
 def _lines(path: Path) -> list[bytes]:

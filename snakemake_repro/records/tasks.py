@@ -314,3 +314,35 @@ class Node(Record):
     gpus: float = 0.0
     custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Wish(Record):
+    """What a job asks of a helper.
+
+    Attributes:
+        arguments: Of the Python of the job's environment.
+        cpus: That the cluster reserves for it.
+        gpus: Likewise; may be a fraction.
+    """
+
+    arguments: tuple[str, ...]
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Launch(Record):
+    """How a helper is started on its node.
+
+    Attributes:
+        argv: The program with its arguments.
+        environ: All its variables.
+        directory: Where it starts, absolute.
+        log: File for what it prints besides its answers, absolute.
+    """
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+    directory: str
+    log: str

@@ -16,6 +16,15 @@ def wrapper(name: str) -> str:
     Raises:
         UsageError: There is no such wrapper.
     """
+    return folder_of(name).as_uri()
+
+
+def folder_of(name: str) -> Path:
+    """Return the directory of one of our wrappers.
+
+    Raises:
+        UsageError: There is no such wrapper.
+    """
     root = Path(__file__).resolve().parent
     known = sorted(str(p.parent.relative_to(root)) for p in root.rglob("wrapper.py"))
     if name not in known:
@@ -25,4 +34,4 @@ def wrapper(name: str) -> str:
             f"there is no wrapper {name!r}: expected one of {', '.join(known)}",
             hint="docs/reference/wrappers describes them.",
         )
-    return (root / name).as_uri()
+    return root / name

@@ -19,7 +19,7 @@ from searches import SPACE, Recorder, refusal
 
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning import order, space
-from snakemake_repro.wrappers.tuning.slots import devices_of
+from snakemake_repro.wrappers.tuning.slots import slots_of
 
 FUNCTION = """
 import time
@@ -303,7 +303,8 @@ def test_a_mistake_is_said_on_one_line(params: dict[str, Any], message: str) -> 
 
 def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
-    assert devices_of(0, 0) is None
-    assert [devices_of(1, index) for index in range(3)] == [("4",), ("5",), ("6",)]
+    assert [slot.devices for slot in slots_of(2, gpus=0, fewer=False)] == [None, None]
+    assert [slot.devices for slot in slots_of(3, gpus=1, fewer=False)] == [["4"], ["5"], ["6"]]
+    assert [slot.devices for slot in slots_of(2, gpus=2, fewer=True)] == [["4", "5"]]
     with pytest.raises(WrapperError, match="expected 4 GPUs for this job, got 3"):
-        devices_of(2, 1)
+        slots_of(2, gpus=2, fewer=False)

@@ -63,7 +63,8 @@ class Batches:
             for step, value in known.values:
                 question.judge.report(step, value)
             return known
-        line = self._runner.run(question, question.judge.report)
+        with self._runner.place() as place:
+            line = self._runner.run(place, question, question.judge.report)
         if not self._runner.closing:
             self._journal.append(line)
         return line

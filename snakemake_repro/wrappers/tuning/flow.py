@@ -77,7 +77,7 @@ class Flow:
             )
         else:
             self._settle()
-        workers = [pool.submit(self._work) for _ in range(self._order.at_once)]
+        workers = [pool.submit(self._work) for _ in range(self._runner.width)]
         for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
             worker.result()
         assert self._reason is not None
@@ -128,16 +128,20 @@ class Flow:
 
     def _work(self) -> None:
         """Run trials one after the other, as long as there are any."""
-        while (part := self._next()) is not None:
-            line = self._known(part)
-            if line is None:
-                report = functools.partial(self._report, part)
-                line = self._runner.run(part.question, report)
-                if self._runner.closing:
+        while True:
+            with self._runner.place() as place:  # before asking: later ends say more
+                part = self._next()
+                if part is None:
                     return
-                self._check(part, line)
-                self._journal.append(line)
-            self._end(part, line)
+                line = self._known(part)
+                if line is None:
+                    report = functools.partial(self._report, part)
+                    line = self._runner.run(place, part.question, report)
+                    if self._runner.closing:
+                        return
+                    self._check(part, line)
+                    self._journal.append(line)
+                self._end(part, line)
 
     def _next(self) -> _Part | None:
         with self._lock:

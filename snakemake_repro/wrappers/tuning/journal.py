@@ -18,7 +18,7 @@ from snakemake_repro.backends.files import hash_file, observe
 from snakemake_repro.errors import StorageError
 from snakemake_repro.logic.canonical import digest_of
 from snakemake_repro.logic.plain import describe
-from snakemake_repro.wrappers import wrapper
+from snakemake_repro.wrappers import folder_of
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning import events
 from snakemake_repro.wrappers.tuning.events import Event, Record
@@ -168,7 +168,7 @@ def code_of(order: Order) -> Path | None:
     """
     what = str(order.trial[order.kind])
     if order.kind == "wrapper":
-        return Path(wrapper(what).removeprefix("file://"), "wrapper.py")
+        return folder_of(what) / "wrapper.py"
     path = Path(what.rpartition(":")[0] if order.kind == "function" else what)
     if order.kind == "function" and path.suffix != ".py":
         return None

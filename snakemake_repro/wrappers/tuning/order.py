@@ -78,7 +78,7 @@ class Order:
 
     @property
     def at_once(self) -> int:
-        """Trials that run at the same time.
+        """Trials that run at the same time in the job's own threads.
 
         It decides nothing but how long it takes, unless a new search is asynchronous.
         """

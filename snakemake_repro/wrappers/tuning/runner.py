@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import queue
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from snakemake_repro.wrappers.problems import WrapperError
-from snakemake_repro.wrappers.tuning.journal import Journal, Line, code_of
+from snakemake_repro.wrappers.tuning.helpers import FarSlot, Helpers, LostError, NoSlot
+from snakemake_repro.wrappers.tuning.journal import Journal, Line
 from snakemake_repro.wrappers.tuning.order import Order
-from snakemake_repro.wrappers.tuning.slots import Assignment, Report, Slot, devices_of
+from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report, Slot, slots_of
 from snakemake_repro.wrappers.tuning.study import Question
+
+AnySlot: TypeAlias = Slot | FarSlot | NoSlot
+
+_LOSSES = 3
+"""Of one trial: it may itself be what its helpers are lost by."""
+
+
+class Place:
+    """A slot that is taken; another one where it was lost."""
+
+    def __init__(self, slot: AnySlot) -> None:
+        """Take a slot."""
+        self.slot = slot
 
 
 class Runner:
-    """As many slots as trials run at once; threads may share it.
+    """Slots of the job, and slots of its helpers as they come; threads may share it.
 
     Attributes:
+        width: As many trials may run at once.
         closing: What runs is being ended, so that its end says nothing about a trial.
     """
 
@@ -28,21 +47,42 @@ class Runner:
         """
         self._order = order
         self._directory = journal.directory
-        self._slots = [Slot(devices_of(order.gpus, index)) for index in range(order.at_once)]
-        self._free: queue.Queue[Slot] = queue.Queue()
+        self._free: queue.Queue[AnySlot] = queue.Queue()
+        self._helpers = Helpers(
+            wanted=order.parallel - order.at_once, cpus=order.cpus, gpus=order.gpus
+        )
+        self._slots = slots_of(order.at_once, gpus=order.gpus, fewer=self._helpers.count > 0)
         for slot in self._slots:
             self._free.put(slot)
+        self.width = len(self._slots) + self._helpers.count
         self._data = self._shared()
+        self._helpers.begin(self._free.put, needed=not self._slots)
         self.closing = False
 
-    def run(self, question: Question, report: Report) -> Line:
-        """Run a trial to its end in the next free slot."""
-        name = f"trial-{question.number}-{os.getpid()}"
-        slot = self._free.get()
+    @contextlib.contextmanager
+    def place(self) -> Iterator[Place]:
+        """Give the next slot that is free."""
+        place = Place(self._free.get())
         try:
-            ending = slot.run(self._assignment(question, name), report)
+            yield place
         finally:
-            self._free.put(slot)
+            self._free.put(place.slot)
+
+    def run(self, place: Place, question: Question, report: Report) -> Line:
+        """Run a trial to its end; it begins again elsewhere if its helper is lost."""
+        for losses in itertools.count():
+            again = f"-{losses}" if losses else ""
+            name = f"trial-{question.number}{again}-{os.getpid()}"
+            if self.closing or losses > _LOSSES:
+                ending = Ending(problem=f"those that ran it were lost {losses} times")
+                break
+            try:
+                ending = place.slot.run(self._assignment(question, name), report)
+                break
+            except LostError:
+                if not self.closing:
+                    self._helpers.replace(self._free.put)
+                    place.slot = self._free.get()
         return Line(
             number=question.number,
             chosen=question.chosen,
@@ -54,6 +94,7 @@ class Runner:
     def close(self) -> None:
         """End what runs."""
         self.closing = True
+        self._helpers.close()
         for slot in self._slots:
             slot.close()
 
@@ -91,7 +132,7 @@ class Runner:
         return Assignment(
             number=question.number,
             kind=order.kind,
-            what=str(code_of(order)) if order.kind == "wrapper" else order.trial[order.kind],
+            what=order.trial[order.kind],
             params=question.params,
             objectives=tuple(name for name, _ in order.objectives),
             seed=(order.seed + question.number) % 2**32,

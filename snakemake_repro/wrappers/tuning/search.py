@@ -45,7 +45,7 @@ class Search:
         """
         kind = Flow if self._order.asynchronous else Batches
         search = kind(self._order, self._study, self._journal, self._runner)
-        with ThreadPoolExecutor(self._order.at_once) as pool:
+        with ThreadPoolExecutor(self._runner.width) as pool:
             try:
                 course = search.run(pool)
             except BaseException:

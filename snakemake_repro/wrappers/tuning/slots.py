@@ -1,4 +1,4 @@
-"""Places where trials run: one process for all functions and wrappers, one for each script."""
+"""Slots where trials run: one process for all functions and wrappers, one for each script."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Assignment:
 
     Attributes:
         kind: ``function``, ``script`` or ``wrapper``.
-        what: File or function.
+        what: File, function, or name of a wrapper.
         objectives: Names of what is measured.
         data: Files that can be mapped into memory, by the input's name.
         model: Where its model goes.
@@ -53,6 +53,17 @@ class Assignment:
     model: Path
     timeout_s: float | None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        paths = {"directory": str(self.directory), "model": str(self.model)}
+        return dataclasses.asdict(self) | paths
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Assignment:
+        """Return what ``to_json`` made into that."""
+        fields = {**data, "objectives": tuple(data["objectives"])}
+        return cls(**fields | {name: Path(data[name]) for name in ("directory", "model")})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
@@ -66,15 +77,14 @@ class Slot:
     """Runs one trial at a time.
 
     A process that ran too long, was pruned from outside or died is replaced by a new one.
+
+    Attributes:
+        devices: GPUs of this slot; ``None`` leaves what the job has.
     """
 
     def __init__(self, devices: Sequence[str] | None) -> None:
-        """Set it up.
-
-        Args:
-            devices: GPUs of this slot; ``None`` leaves what the job has.
-        """
-        self._devices = devices
+        """Set it up; processes start with the first trial."""
+        self.devices = devices
         self._worker: subprocess.Popen[bytes] | None = None
         self._script: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -106,8 +116,8 @@ class Slot:
             "REPRO_JOB": os.environ.get("REPRO_JOB") or json.dumps({"rule": "tune"}),
         }
         ours |= dict.fromkeys(THREAD_VARIABLES, str(trial.threads))
-        if self._devices is not None:
-            ours["CUDA_VISIBLE_DEVICES"] = ",".join(self._devices)
+        if self.devices is not None:
+            ours["CUDA_VISIBLE_DEVICES"] = ",".join(self.devices)
         return ours
 
     def _run_script(self, trial: Assignment, metrics: _Metrics, report: Report) -> Ending:
@@ -143,12 +153,7 @@ class Slot:
 
     def _run_warm(self, trial: Assignment, metrics: _Metrics, report: Report) -> Ending:
         worker = self._warm(trial)
-        request = dataclasses.asdict(trial) | {
-            "environ": self._environ(trial),
-            "directory": str(trial.directory),
-            "model": str(trial.model),
-        }
-        self._send(worker, request)
+        self._send(worker, trial.to_json() | {"environ": self._environ(trial)})
         deadline = _deadline(trial)
         while True:
             reply = self._reply(worker)
@@ -256,26 +261,27 @@ class _Metrics:
         return isinstance(value, int | float) and report(step, float(value))
 
 
-def devices_of(count: int, index: int) -> tuple[str, ...] | None:
-    """Return which of the job's GPUs a slot has.
+def slots_of(count: int, *, gpus: int, fewer: bool) -> list[Slot]:
+    """Return slots that share the job's GPUs.
 
     Args:
-        count: GPUs of one trial; 0 for none, which leaves what the job has.
-        index: Of the slot.
+        count: How many slots.
+        gpus: Of one trial; 0 for none, which leaves what the job has.
+        fewer: The job may have GPUs for fewer slots, or for none.
 
     Raises:
-        WrapperError: The job does not have so many.
+        WrapperError: It has too few.
     """
-    if not count:
-        return None
+    if not gpus:
+        return [Slot(None) for _ in range(count)]
     devices = [d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
-    mine = devices[index * count : (index + 1) * count]
-    if len(mine) < count:
+    enough = len(devices) // gpus
+    if enough < count and not fewer:
         raise WrapperError(
-            f"params: gpus: expected {count * (index + 1)} GPUs for this job, got {len(devices)}",
+            f"params: gpus: expected {count * gpus} GPUs for this job, got {len(devices)}",
             hint="ask for them with resources: gpu=, or lower parallel=",
         )
-    return tuple(mine)
+    return [Slot(devices[index * gpus : (index + 1) * gpus]) for index in range(min(count, enough))]
 
 
 def _returned(value: Any, objectives: tuple[str, ...]) -> Ending:

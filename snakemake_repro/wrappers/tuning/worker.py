@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
+from snakemake_repro.wrappers import folder_of
+
 
 class Pruned(Exception):  # noqa: N818 - it is no error; Optuna calls it so
     """The trial is not worth going on."""
@@ -184,7 +186,8 @@ def _wrapper(request: Mapping[str, Any]) -> None:
         config={},
         threads=request["threads"],
     )
-    runpy.run_path(request["what"], init_globals={"snakemake": job}, run_name="__main__")
+    code = folder_of(request["what"]) / "wrapper.py"
+    runpy.run_path(str(code), init_globals={"snakemake": job}, run_name="__main__")
 
 
 @functools.cache

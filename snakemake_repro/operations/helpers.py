@@ -1,0 +1,99 @@
+"""Helpers of a job: programs in its environment, on processors that the cluster has left.
+
+A job whose rule has the resource ``helpers`` is told of a socket where it asks for them, and
+speaks with each through the connection. What runs on no node is no loss: a helper that the
+cluster has no place for waits, and the job works without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import snakemake_repro
+from snakemake_repro.backends.environments.shim import script_search_path
+from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
+from snakemake_repro.errors import ExecutionError
+from snakemake_repro.logic.resources import helpers_of as most_helpers_of
+from snakemake_repro.logic.resources import labels_of
+from snakemake_repro.operations.surroundings import surroundings
+from snakemake_repro.operations.variables import job_variables, node_environ
+from snakemake_repro.records import EnvironmentKind
+from snakemake_repro.records.tasks import Launch, Task, Wish
+
+OFFER = "REPRO_HELPERS"
+"""Names the variable that tells a job where to ask, and for how many."""
+
+
+def why_without(task: Task) -> str | None:
+    """Return why a task that asks for helpers can have none; ``None`` where it may or asks not."""
+    if not any(most_helpers_of(member.resources) for member in task.members):
+        return None
+    if task.group is not None:
+        return "the jobs of a group have none"
+    if task.isolation is not None:
+        return "a hermetic job has none"
+    if task.container is not None:
+        return "a job in a container has none"
+    if task.shipment is not None:
+        return "they need a file system that all nodes share"
+    if task.command.kind != "call":
+        return "only a rule with a script or a wrapper has some"
+    return None
+
+
+@contextlib.contextmanager
+def helpers_of(task: Task) -> Iterator[dict[str, str]]:
+    """Let a job ask for helpers while it runs; give the variable that tells it how."""
+    first = task.members[0]
+    most = most_helpers_of(first.resources)
+    if not most or why_without(task) is not None:
+        yield {}
+        return
+    from snakemake_repro.backends.ray_helpers import Desk
+
+    with Desk(
+        prepared,
+        functools.partial(_payload, task),
+        most=most,
+        labels=labels_of(f"rule {first.spec.rule}", first.resources),
+    ) as path:
+        yield {OFFER: json.dumps({"socket": path, "most": most})}
+
+
+@contextlib.contextmanager
+def prepared(payload: bytes) -> Iterator[Launch]:
+    """Give what starts a helper on this node, in the environment of its job.
+
+    Raises:
+        ReproError: The environment cannot be realised here, or the working directory is not here.
+    """
+    data = json.loads(payload)
+    task = Task.from_dict(data["task"])
+    if not Path(task.directory).is_dir():
+        raise ExecutionError(f"{task.directory}: expected the job's directory on this node as well")
+    store = Path(task.environment_store) if task.environment_store else default_root()
+    environment = NodeEnvironments(store).realise(task.environment)
+    pinned = task.environment.kind is not EnvironmentKind.HOST
+    ours = script_search_path(store) if pinned else Path(snakemake_repro.__file__).parents[1]
+    with surroundings(task, environment, environ=node_environ(), store=store, plans=()) as where:
+        env = job_variables(task, environment, where)
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH"), str(ours))))
+        yield Launch(
+            argv=((environment.python if pinned else None) or sys.executable, *data["arguments"]),
+            environ=env,
+            directory=task.directory,
+            log=str(Path(task.workdir, task.log)),
+        )
+
+
+def _payload(task: Task, wish: Wish) -> bytes:
+    """Return what ``prepared`` takes."""
+    helped = dataclasses.replace(task, threads=max(1, int(wish.cpus)), gpus=wish.gpus, known=None)
+    return json.dumps({"task": helped.to_dict(), "arguments": wish.arguments}).encode()

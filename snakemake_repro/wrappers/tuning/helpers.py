@@ -1,0 +1,178 @@
+"""Places for trials on processors that the cluster has left, asked for while a search runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report
+
+_OFFER = "REPRO_HELPERS"
+"""Names the variable of ``operations.helpers``."""
+_PROGRAM = ("-m", "snakemake_repro.wrappers.tuning.helper")
+_AGAIN = 3
+"""For each, how many more may be asked for: they may be lost by what the trials do."""
+
+
+class LostError(Exception):
+    """Whoever ran a trial has gone; nothing is known of the trial's end."""
+
+
+class FarSlot:
+    """Runs one trial at a time, elsewhere."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Take the connection to a helper that is there."""
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+
+    def run(self, trial: Assignment, report: Report) -> Ending:
+        """Run a trial to its end.
+
+        Raises:
+            LostError: The helper was lost.
+            WrapperError: The trial cannot be started there.
+        """
+        self._send(trial.to_json())
+        while True:
+            reply = self._receive()
+            if "report" in reply:
+                self._send({"prune": report(*reply["report"])})
+            elif "refused" in reply:
+                raise WrapperError(reply["refused"], hint=reply["hint"])
+            else:
+                values = reply["values"]
+                return Ending(
+                    values=None if values is None else tuple(values), problem=reply["problem"]
+                )
+
+    def close(self) -> None:
+        """End what runs."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError as exc:
+            raise LostError from exc
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            line = self._lines.readline()
+        except OSError as exc:
+            raise LostError from exc
+        if not line.endswith(b"\n"):
+            raise LostError
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+
+class NoSlot:
+    """What a search is given that has no slot at all, and will have none."""
+
+    def __init__(self, problem: str) -> None:
+        """Take the reason."""
+        self._problem = problem
+
+    def run(self, trial: Assignment, report: Report) -> Ending:  # noqa: ARG002 - as other slots
+        """Say why there is none.
+
+        Raises:
+            WrapperError: Always.
+        """
+        raise WrapperError(
+            f"resources: helpers: none of them can be had: {self._problem}",
+            hint="give the rule what its trials need, so that they run in it",
+        )
+
+
+There: TypeAlias = Callable[[FarSlot | NoSlot], None]
+"""Takes a helper that is there, from another thread."""
+
+
+class Helpers:
+    """Asks for helpers, each in a thread of its own, and gives them when they are there.
+
+    Attributes:
+        count: How many are asked for.
+    """
+
+    def __init__(self, *, wanted: int, cpus: int, gpus: int) -> None:
+        """See how many there may be; nothing is asked for yet.
+
+        Args:
+            wanted: How many could be of use.
+            cpus: Of each.
+            gpus: Of each.
+        """
+        offer = json.loads(os.environ.pop(_OFFER, "null"))  # no trial is to ask
+        self.count = 0 if offer is None else min(wanted, offer["most"])
+        self._path = "" if offer is None else str(offer["socket"])
+        self._wish = {"arguments": _PROGRAM, "cpus": cpus, "gpus": gpus}
+        self._lock = threading.Lock()
+        self._spare = _AGAIN * self.count
+        self._connections: list[socket.socket] = []
+        self._needed = False
+        self._closing = False
+
+    def begin(self, there: There, *, needed: bool) -> None:
+        """Ask for all of them.
+
+        Args:
+            there: Takes each that is there.
+            needed: There are no other slots.
+        """
+        self._needed = needed
+        for _ in range(self.count):
+            threading.Thread(target=self._ask, args=(there,), daemon=True).start()
+
+    def replace(self, there: There) -> None:
+        """Ask for one in the place of one that was lost, unless that happens too often."""
+        with self._lock:
+            self._spare -= 1
+            left = self._spare >= 0
+        if not left:
+            self._give_up(there, "too many of them were lost")
+            return
+        threading.Thread(target=self._ask, args=(there,), daemon=True).start()
+
+    def _ask(self, there: There) -> None:
+        connection = socket.socket(socket.AF_UNIX)
+        with self._lock:
+            if self._closing:
+                connection.close()
+                return
+            self._connections.append(connection)
+        try:
+            connection.connect(self._path)
+            connection.sendall(json.dumps(self._wish).encode() + b"\n")
+            line = connection.makefile("rb").readline()
+        except OSError:
+            return  # the job is being ended
+        answer = json.loads(line or b"{}")
+        if "node" in answer:
+            there(FarSlot(connection))
+        elif "problem" in answer:
+            self._give_up(there, answer["problem"])
+
+    def _give_up(self, there: There, problem: str) -> None:
+        sys.stderr.write(f"tune: a helper cannot be had: {problem}\n")
+        if self._needed:
+            there(NoSlot(problem))
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            self._closing = True
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()

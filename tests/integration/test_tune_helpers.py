@@ -1,0 +1,202 @@
+"""Trials of a search on processors that the cluster has left: other places, the same bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clusters import RunningCluster, another_node, ray_cluster
+from processes import descendants
+from runs import Workspace
+
+pytestmark = pytest.mark.integration
+
+HELPER = "snakemake_repro.wrappers.tuning.helper"
+SNAKEFILE = """
+    from snakemake_repro import wrapper as repro
+
+    rule search:
+        input: code="{code}"
+        output: best="best.json", trials="trials.csv", model="model.txt"
+        params:
+            trial={{"{kind}": "{what}"}}, space={{"x": {{"uniform": [-1, 1]}}}},
+            metric="square", trials={trials}, parallel=3, seed=3, pruner="median",
+            pruner_options={{"n_startup_trials": 6, "n_warmup_steps": 1}}, {more}
+        resources: helpers={helpers}
+        wrapper: repro("tune")
+"""
+FUNCTION = """
+    import os, time
+    from pathlib import Path
+
+    def square(params, trial):
+        Path("ran").mkdir(exist_ok=True)
+        Path("ran", str(trial.number)).write_text(os.environ.get("PLACE", "first"))
+        for step in range(1, 4):
+            time.sleep(0.1)
+            trial.report(params["x"] ** 2 + 1 / step, step=step)
+        trial.model.write_text(str(params["x"]))
+        return params["x"] ** 2
+"""
+SCRIPT = """
+    mkdir -p ran
+    echo -n "${PLACE:-first}" > "ran/$REPRO_TRIAL"
+    sleep 0.3
+    echo "$REPRO_PARAM_x" > "$REPRO_MODEL"
+    echo "{\\"square\\": $REPRO_PARAM_x}" >> "$REPRO_METRICS"
+"""
+RESULTS = ("best.json", "trials.csv", "model.txt")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RunningCluster]:
+    """A cluster of two nodes: one processor here, two where ``PLACE`` says that it is elsewhere."""
+    with ray_cluster(cpus=1) as cluster, another_node(cluster, "env", "PLACE=second", cpus=2):
+        yield cluster
+
+
+def prepare(
+    workspace: Workspace,
+    *,
+    kind: str = "function",
+    trials: int = 24,
+    helpers: int = 2,
+    more: str = "",
+) -> None:
+    code = {"function": "square.py", "script": "square.sh"}[kind]
+    what = {"function": "square.py:square", "script": code}[kind]
+    workspace.write(code, {"function": FUNCTION, "script": SCRIPT}[kind])
+    workspace.write(
+        "Snakefile",
+        SNAKEFILE.format(
+            code=code, kind=kind, what=what, trials=trials, helpers=helpers, more=more
+        ),
+    )
+
+
+def results(workspace: Workspace) -> dict[str, bytes]:
+    return {name: (workspace.root / name).read_bytes() for name in RESULTS}
+
+
+@pytest.mark.parametrize("kind", ["function", "script"])
+def test_trials_run_on_other_nodes_and_find_the_same(
+    tmp_path: Path, nodes: RunningCluster, tracking_uri: str, kind: str
+) -> None:
+    workspace = Workspace(tmp_path, nodes, tracking_uri)
+    prepare(workspace, kind=kind)
+    workspace.ok()
+    places = {path.read_text() for path in (workspace.root / "ran").iterdir()}
+    assert places == {"first", "second"}
+    spread = results(workspace)
+    workspace.ok("--forceall", executor="local")
+    assert results(workspace) == spread
+
+
+def test_a_helper_that_is_killed_is_replaced_and_nothing_else_changes(
+    workspace: Workspace,
+) -> None:
+    prepare(workspace, trials=40, helpers=1, more="timeout_s=60")
+    with workspace.start() as run:
+        (helper,) = _helpers_of(run)
+        time.sleep(0.4)  # in the middle of a trial
+        os.kill(helper, signal.SIGKILL)
+        (other,) = _helpers_of(run)
+        output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, output
+    assert other != helper
+    spread = results(workspace)
+    workspace.ok("--forceall", executor="local")
+    assert results(workspace) == spread
+    assert not _all_helpers()
+
+
+def test_trials_on_gpus_leave_the_search_without_any(tmp_path: Path, tracking_uri: str) -> None:
+    with ray_cluster(cpus=2, num_gpus=1) as cluster:  # what Ray counts need not be there
+        workspace = Workspace(tmp_path, cluster, tracking_uri)
+        prepare(workspace, trials=3, helpers=1, more="gpus=1")
+        workspace.write(
+            "square.py",
+            """
+            import os
+
+            def square(params, trial):
+                trial.model.write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+                return params["x"] ** 2
+            """,
+        )
+        workspace.ok()
+        assert (workspace.root / "model.txt").read_text() == "0"
+        (job,) = workspace.jobs("search")
+        assert "gpu" not in job.record.resources
+
+
+def test_an_asynchronous_search_on_two_nodes_is_repeated_on_one(
+    tmp_path: Path, nodes: RunningCluster, tracking_uri: str
+) -> None:
+    workspace = Workspace(tmp_path, nodes, tracking_uri)
+    prepare(workspace, more="asynchronous=True")
+    snakefile = workspace.root / "Snakefile"
+    text = snakefile.read_text()
+    names = 'best="best.json", trials="trials.csv", model="model.txt"'
+    assert names in text
+    snakefile.write_text(text.replace(names, f'{names}, order="order.jsonl"'))
+    workspace.ok()
+    found = results(workspace)
+    again = text.replace('code="square.py"', 'code="square.py", order="order.jsonl"')
+    snakefile.write_text(again.replace("resources: helpers=2", "threads: 2"))
+    workspace.ok("--forceall", executor="local")
+    assert results(workspace) == found
+
+
+def test_a_hermetic_job_does_without_helpers_and_that_is_said(workspace: Workspace) -> None:
+    prepare(workspace, trials=3)
+    code = workspace.root / "square.py"
+    code.write_text(code.read_text().replace('Path("ran"', 'Path(trial.directory, "ran"'))
+    done = workspace.ok("--ray-hermetic")
+    assert "Some rules ask for helpers and get none: a hermetic job has none." in done.output
+
+
+def test_a_search_that_is_interrupted_leaves_no_helper(workspace: Workspace) -> None:
+    prepare(workspace, trials=500, helpers=1)
+    with workspace.start() as run:
+        assert _helpers_of(run)
+        run.send_signal(signal.SIGINT)
+        output, _ = run.communicate(timeout=60)
+    assert run.returncode != 0, output
+    deadline = time.monotonic() + 20
+    while _all_helpers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _all_helpers()
+
+
+@pytest.mark.parametrize("number", ["-1", '"many"'])
+def test_a_number_of_helpers_that_is_none_is_refused(workspace: Workspace, number: str) -> None:
+    prepare(workspace)
+    text = (workspace.root / "Snakefile").read_text()
+    (workspace.root / "Snakefile").write_text(text.replace("helpers=2", f"helpers={number}"))
+    done = workspace.run()
+    assert done.status == 1
+    assert re.search(
+        "rule search has helpers=.*: expected a whole number of at least 0", done.output
+    )
+    assert "Traceback" not in done.output
+
+
+def _all_helpers() -> list[int]:
+    return descendants(1, HELPER)
+
+
+def _helpers_of(run: subprocess.Popen[str]) -> list[int]:
+    """Wait until a run has some."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and run.poll() is None:
+        if found := _all_helpers():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(run.communicate()[0])
