@@ -47,7 +47,7 @@ from ray._private.node import Node  # as ray.cluster_utils does
 from ray._private.parameter import RayParams
 node = Node(
     RayParams(
-        gcs_address=sys.argv[1], num_gpus=0, **json.loads(sys.argv[2]), object_store_memory=128 * 1024 * 1024,
+        gcs_address=sys.argv[1], **json.loads(sys.argv[2]), object_store_memory=128 * 1024 * 1024,
         min_worker_port=0, max_worker_port=0, node_manager_port=0, include_log_monitor=False,
         dashboard_agent_listen_port=None,
     ),
@@ -228,7 +228,7 @@ def another_node(
         address: Of the node.
         declared: What else it declares, as Ray's parameters of a node.
     """
-    parameters = {"num_cpus": cpus, "node_ip_address": address, **declared}
+    parameters = {"num_cpus": cpus, "num_gpus": 0, "node_ip_address": address, **declared}
     with (log or Path(os.devnull)).open("ab") as errors:
         process = subprocess.Popen(
             [*through, sys.executable, "-c", _NODE, cluster.address, json.dumps(parameters)],

@@ -72,12 +72,13 @@ def prepared(payload: bytes) -> Iterator[Launch]:
     """Give what starts a helper on this node, in the environment of its job.
 
     Raises:
-        ReproError: The environment cannot be realised here, or the working directory is not here.
+        ReproError: The environment cannot be realised here, or the job's files are elsewhere.
     """
     data = json.loads(payload)
     task = Task.from_dict(data["task"])
-    if not Path(task.directory).is_dir():
-        raise ExecutionError(f"{task.directory}: expected the job's directory on this node as well")
+    log = Path(task.workdir, task.log)
+    if not log.is_file():
+        raise ExecutionError(f"{log}: expected the job's files on this node as well, got none")
     store = Path(task.environment_store) if task.environment_store else default_root()
     environment = NodeEnvironments(store).realise(task.environment)
     pinned = task.environment.kind is not EnvironmentKind.HOST
@@ -89,7 +90,7 @@ def prepared(payload: bytes) -> Iterator[Launch]:
             argv=((environment.python if pinned else None) or sys.executable, *data["arguments"]),
             environ=env,
             directory=task.directory,
-            log=str(Path(task.workdir, task.log)),
+            log=str(log),
         )
 
 

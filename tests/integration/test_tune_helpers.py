@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import RunningCluster, another_node, ray_cluster
+from clusters import RunningCluster, another_node, can_hide, hiding, ray_cluster
 from processes import descendants
 from runs import Workspace
 
@@ -134,6 +134,49 @@ def test_trials_on_gpus_leave_the_search_without_any(tmp_path: Path, tracking_ur
         assert (workspace.root / "model.txt").read_text() == "0"
         (job,) = workspace.jobs("search")
         assert "gpu" not in job.record.resources
+
+
+def test_trials_that_end_their_helpers_end_the_search_in_one_line(
+    tmp_path: Path, tracking_uri: str
+) -> None:
+    with ray_cluster(cpus=2, num_gpus=1) as cluster:
+        workspace = Workspace(tmp_path, cluster, tracking_uri)
+        prepare(workspace, trials=2, helpers=1, more="gpus=1")
+        workspace.write(
+            "square.py",
+            """
+            import os, signal
+
+            def square(params, trial):
+                os.kill(os.getppid(), signal.SIGKILL)
+                os._exit(1)
+            """,
+        )
+        done = workspace.run()
+        assert done.status == 1
+        assert (
+            "resources: helpers: none of them can be had: too many of them were lost" in done.output
+        )
+        assert "Traceback" not in done.output
+        assert not (workspace.root / "best.json").exists()
+
+
+@pytest.mark.skipif(not can_hide(), reason="needs root, to hide a directory from a node")
+def test_a_helper_without_the_files_of_the_job_says_so(tmp_path: Path, tracking_uri: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with (
+        ray_cluster(cpus=1, resources={"first": 1}) as cluster,
+        another_node(cluster, *hiding(work), cpus=1, num_gpus=1),
+    ):
+        workspace = Workspace(work, cluster, tracking_uri)
+        prepare(workspace, trials=2, helpers=1, more="gpus=1")
+        snakefile = workspace.root / "Snakefile"
+        snakefile.write_text(snakefile.read_text().replace("helpers=1", "helpers=1, ray_first=1"))
+        done = workspace.run()
+        assert done.status == 1
+        assert ": expected the job's files on this node as well, got none" in done.output
+        assert "Traceback" not in done.output
 
 
 def test_an_asynchronous_search_on_two_nodes_is_repeated_on_one(
