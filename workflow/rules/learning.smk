@@ -165,10 +165,11 @@ rule summary:
 
 
 SEARCHES = [
-    (task, model)
+    (task, model, fold)
     for task in config["tasks"]
     for model in config["models"]
     if tuned(model)
+    for fold in FOLDS
 ]
 LATENT = [(task, kind) for task in config["tasks"] for kind in config["autoencoders"]]
 
@@ -183,7 +184,8 @@ rule page:
         ),
         flux=["results/flux.parquet"] if SHOWER_TASKS else [],
         searches=[
-            f"results/tuned/{task}/{model}.fold0.trials.parquet" for task, model in SEARCHES
+            f"results/tuned/{task}/{model}.fold{fold}.trials.parquet"
+            for task, model, fold in SEARCHES
         ],
         latent=[f"results/latent/{task}/{kind}.parquet" for task, kind in LATENT],
         latent_metrics=[f"results/latent/{task}/{kind}.json" for task, kind in LATENT],
@@ -200,7 +202,7 @@ rule page:
         titles={model: FAMILIES[model].title for model in config["models"]},
         primaries=config["primaries"],
         min_muons=config["min_muons"],
-        searches=SEARCHES,
+        searches=[(task, model) for task, model, _ in SEARCHES],
         latent=LATENT,
         events=HADRONIC["events"],
         energy_gev=HADRONIC["energy_gev"],

@@ -71,10 +71,14 @@ def rates_of(paths: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def search_of(path: str) -> tuple[list[int], list[float]]:
-    """Return numbers of trials and the best area under the curve until then."""
-    values = pq.read_table(path)["cv_roc_auc"].to_numpy(zero_copy_only=False)
-    best = np.fmax.accumulate(values)
+def search_of(paths: Sequence[str]) -> tuple[list[int], list[float]]:
+    """Return numbers of trials and the best area under the curve until then, a mean of folds.
+
+    It goes as far as the shortest search, and begins where each has a value.
+    """
+    columns = [pq.read_table(path)["cv_roc_auc"].to_numpy(zero_copy_only=False) for path in paths]
+    least = min(map(len, columns))
+    best = np.mean([np.fmax.accumulate(values[:least]) for values in columns], axis=0)
     some = np.flatnonzero(np.isfinite(best))
     return (some + 1).tolist(), best[some].tolist()
 
@@ -114,11 +118,12 @@ def task_of(name: str, reports: dict[str, Any]) -> dict[str, Any]:
         (GRID, pooled(pq.read_table(predictions[name, model]), first["positive"]))
         for model in reports
     ]
-    searches = {
-        params.models.index(model): search_of(path)
-        for (task, model), path in zip(params.searches, snakemake.input.searches, strict=True)
-        if task == name
-    }
+    found = zip(params.searches, snakemake.input.searches, strict=True)
+    paths: dict[int, list[str]] = {}
+    for (task, model), path in found:
+        if task == name:
+            paths.setdefault(params.models.index(model), []).append(path)
+    searches = {number: search_of(own) for number, own in paths.items()}
     areas = [report["roc_auc"] for report in reports.values()]
     drawn = {
         "intervals": charts.intervals(titles, areas, f"{name}: intervals"),

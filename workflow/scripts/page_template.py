@@ -33,8 +33,11 @@ td.n, th.n { text-align: right; }
 figure { margin: 0; } svg { display: block; width: 100%; } figcaption { font-size: 0.85rem; }
 .grid { stroke: var(--rule); stroke-width: 1; } .label { fill: var(--soft); font-size: 11px; }
 .line { fill: none; stroke: currentColor; stroke-width: 2; }
+.cloud, .dense { fill: none; stroke: currentColor; stroke-linecap: round; stroke-width: 3.2; }
+.dense { stroke-opacity: 0.5; }
 .dot { fill: currentColor; } .chance { color: var(--soft); stroke-dasharray: 4 3; }
-.legend span { font-weight: 600; margin-right: 1rem; } .legend { margin: 0.5rem 0; }
+.legend span { font-weight: 600; }
+.legend { display: flex; flex-wrap: wrap; gap: 0 1rem; margin: 0.5rem 0; }
 .t0 { color: var(--0); } .t1 { color: var(--1); } .t2 { color: var(--2); }
 .t3 { color: var(--3); } .t4 { color: var(--4); } .t5 { color: var(--5); }
 </style>
@@ -66,14 +69,14 @@ never saw it. Intervals hold 95 % and come from a bootstrap over whole runs, or 
 <figure>{{ task.curves }}
 <figcaption>ROC curves, the mean of the folds; dashed, chance.</figcaption></figure>
 {% if task.trials %}
-<figure>{{ legend(task.tuned) }}{{ task.trials }}
-<figcaption>The search of the first fold: the best area under the ROC curve so far, in a
-cross-validation of what the fold learns from.</figcaption></figure>
+<figure>{% if task.tuned != task.models %}{{ legend(task.tuned) }}{% endif %}{{ task.trials }}
+<figcaption>The searches: the best area under the ROC curve so far, in a cross-validation of what
+a fold learns from; the mean of the folds.</figcaption></figure>
 {% endif %}
 {% for cloud in task.clouds %}
 <figure>{{ legend(task.classes) }}{{ cloud.chart }}
 <figcaption>{{ cloud.kind }}: two numbers for each event, learned without the classes; mean square
-error {{ cloud.error }}.</figcaption></figure>
+error {{ cloud.error }}. The outer 1 % at each side is left out.</figcaption></figure>
 {% endfor %}
 </div>
 {% endfor %}
