@@ -42,12 +42,25 @@ RULE = """
         wrapper: repro("{library}/train")
 """
 
+STOPPED = """
+    rule stopped:
+        input: train="train.parquet", valid="valid.parquet"
+        output: model="stopped.ubj", metrics="stopped.json"
+        params:
+            target="class", group="run", seed=1, num_workers=2, n_estimators=200, max_depth=2,
+            early_stopping_rounds=5
+        threads: 2
+        resources: hermetic=True
+        wrapper: repro("xgboost/train")
+"""
+
 
 def prepare(workspace: Workspace) -> None:
     """Lay a workflow and the wrappers' showers into a directory."""
     rules = [RULE.format(library=n, model=m, own=OWN[n]) for n, m in MODELS.items()]
     workspace.write(
-        "Snakefile", "\n".join(["    from snakemake_repro import wrapper as repro", *rules])
+        "Snakefile",
+        "\n".join(["    from snakemake_repro import wrapper as repro", *rules, STOPPED]),
     )
     for name in ("train.parquet", "valid.parquet"):
         shutil.copy(FOLDER / "xgboost/train/test" / name, workspace.root)
@@ -107,6 +120,14 @@ def test_the_same_number_of_workers_gives_the_same_bytes(trained: Workspace, lib
     assert b"127.0.0.1" not in first
     trained.ok(MODELS[library], "--force")
     assert model.read_bytes() == first
+
+
+def test_workers_of_a_hermetic_job_stop_early_together(trained: Workspace) -> None:
+    trained.ok("stopped.json")
+    (job,) = trained.jobs("stopped")
+    rounds = [metric for metric in job.record.metrics if metric.name == "valid_logloss"]
+    assert 5 < len(rounds) < 200
+    assert job.record.isolation is not None
 
 
 def test_workers_train_beside_snakemake(lonely: Workspace) -> None:
