@@ -192,6 +192,7 @@ FORKS = {
     "snakemake_repro.backends.processtree",
     "snakemake_repro.agent.__main__",
     "snakemake_repro.recorder",
+    "snakemake_repro.wrappers.tuning.helper",
 }
 
 NEVER_FIRST = frozenset(

@@ -143,6 +143,20 @@ def gpus_of(resources: Mapping[str, Json]) -> float:
     return next((found for name in _GPU_NAMES if (found := _number(resources.get(name)))), 0.0)
 
 
+def accelerators_of(resources: Mapping[str, Json], nodes: Sequence[Node]) -> dict[str, float]:
+    """Return what to ask of Ray for GPUs of the model that a job names; empty where it does not.
+
+    Args:
+        resources: Of the job.
+        nodes: What the cluster's nodes have, which decide between upper and lower case.
+    """
+    model = resources.get(_GPU_MODEL)
+    if not isinstance(model, str) or not model:
+        return {}
+    known = {name.casefold(): name for name in _models(nodes)}
+    return {_ACCELERATOR + known.get(model.casefold(), model): _SHARE}
+
+
 def labels_of(asker: str, resources: Mapping[str, Json]) -> dict[str, str]:
     """Return the labels that a job's node is to have.
 
@@ -221,10 +235,7 @@ def _custom(
     asker: str, resources: Mapping[str, Json], nodes: Sequence[Node]
 ) -> Iterator[tuple[str, float]]:
     """Yield what is asked of Ray's custom resources."""
-    model = resources.get(_GPU_MODEL)
-    if isinstance(model, str) and model:
-        known = {name.casefold(): name for name in _models(nodes)}
-        yield _ACCELERATOR + known.get(model.casefold(), model), _SHARE
+    yield from accelerators_of(resources, nodes).items()
     for name, value in resources.items():
         if name == _LABELS or not name.startswith(_CUSTOM):
             continue

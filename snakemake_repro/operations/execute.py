@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from snakemake_repro.backends.agents import Agent, AgentLostError, Ended
@@ -180,13 +180,14 @@ class _Node:
             ) as where:
                 (where.shared[0] / ARTIFACTS).mkdir()
                 ended: Ended | None
-                try:
-                    with time_limit(task.limit_s):
-                        ended = self._start(task, place, plans, where)
-                except OverrunError:
-                    ended = _overrun(task.limit_s or 0)
-                except KeyboardInterrupt:
-                    ended = None
+                with helpers_of(task, place.environment.record) as offer:
+                    try:
+                        with time_limit(task.limit_s):
+                            ended = self._start(task, place, plans, where, offer)
+                    except OverrunError:
+                        ended = _overrun(task.limit_s or 0)
+                    except KeyboardInterrupt:
+                        ended = None
                 finished = _clock.now()
                 reports = _lines(where.shared[0] / METRICS)
                 report = metrics.parse(reports, now_ms=time.time_ns() // 1_000_000)
@@ -207,9 +208,16 @@ class _Node:
             for plan in plans:
                 plan.discard(task.command)
 
-    def _start(self, task: Task, place: Place, plans: list[Plan], where: Surroundings) -> Ended:
+    def _start(
+        self,
+        task: Task,
+        place: Place,
+        plans: list[Plan],
+        where: Surroundings,
+        offer: Mapping[str, str],
+    ) -> Ended:
         log = place.root / task.log
-        env = job_variables(task, place.environment, where)
+        env = job_variables(task, place.environment, where) | dict(offer)
         command = _localise(task.command, where)
         if isinstance(place.environment, ContainerEnvironment):
             scratch, cell = where.shared[0], where if isinstance(where, Cell) else None
@@ -256,16 +264,15 @@ class _Node:
                 scratch=where.shared[0],
             )
         pinned = task.environment.kind is not EnvironmentKind.HOST
-        with helpers_of(task) as offer:
-            return self._calls.run(
-                command,
-                cwd=Path(command.directory or task.directory),
-                env=env | offer,
-                log=log,
-                python=place.environment.python if pinned else None,
-                search_path=script_search_path(place.store) if pinned else None,
-                programs=place.environment.programs,
-            )
+        return self._calls.run(
+            command,
+            cwd=Path(command.directory or task.directory),
+            env=env,
+            log=log,
+            python=place.environment.python if pinned else None,
+            search_path=script_search_path(place.store) if pinned else None,
+            programs=place.environment.programs,
+        )
 
     def _write(self, task: Task, records: tuple[JobRecord, ...], place: Place) -> Json:
         """Append the records to this worker's journal of the run; durable on return.

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +18,23 @@ from pathlib import Path
 import snakemake_repro
 from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
+from snakemake_repro.backends.ray_helpers import Desk, Launch
 from snakemake_repro.errors import ExecutionError
+from snakemake_repro.logic.resources import accelerators_of, labels_of
 from snakemake_repro.logic.resources import helpers_of as most_helpers_of
-from snakemake_repro.logic.resources import labels_of
 from snakemake_repro.operations.surroundings import surroundings
 from snakemake_repro.operations.variables import job_variables, node_environ
-from snakemake_repro.records import EnvironmentKind
-from snakemake_repro.records.tasks import Launch, Task, Wish
+from snakemake_repro.records import EnvironmentKind, EnvironmentRecord
+from snakemake_repro.records.tasks import Task, Wish
 
 OFFER = "REPRO_HELPERS"
 """Names the variable that tells a job where to ask, and for how many."""
+
+_RUN = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+"""What finds our package without a variable, which the helper's own programs would inherit."""
 
 
 def why_without(task: Task) -> str | None:
@@ -49,20 +55,24 @@ def why_without(task: Task) -> str | None:
 
 
 @contextlib.contextmanager
-def helpers_of(task: Task) -> Iterator[dict[str, str]]:
-    """Let a job ask for helpers while it runs; give the variable that tells it how."""
+def helpers_of(task: Task, environment: EnvironmentRecord) -> Iterator[dict[str, str]]:
+    """Let a job ask for helpers while it runs; give the variable that tells it how.
+
+    Args:
+        task: Of the job.
+        environment: What it consists of where the job runs.
+    """
     first = task.members[0]
     most = most_helpers_of(first.resources)
     if not most or why_without(task) is not None:
         yield {}
         return
-    from snakemake_repro.backends.ray_helpers import Desk
-
     with Desk(
         prepared,
-        functools.partial(_payload, task),
+        functools.partial(_payload, task, str(environment.digest)),
         most=most,
         labels=labels_of(f"rule {first.spec.rule}", first.resources),
+        accelerators=functools.partial(accelerators_of, first.resources),
     ) as path:
         yield {OFFER: json.dumps({"socket": path, "most": most})}
 
@@ -72,7 +82,8 @@ def prepared(payload: bytes) -> Iterator[Launch]:
     """Give what starts a helper on this node, in the environment of its job.
 
     Raises:
-        ReproError: The environment cannot be realised here, or the job's files are elsewhere.
+        ReproError: The environment cannot be realised here or is another one, or the job's files
+            are elsewhere.
     """
     data = json.loads(payload)
     task = Task.from_dict(data["task"])
@@ -81,20 +92,31 @@ def prepared(payload: bytes) -> Iterator[Launch]:
         raise ExecutionError(f"{log}: expected the job's files on this node as well, got none")
     store = Path(task.environment_store) if task.environment_store else default_root()
     environment = NodeEnvironments(store).realise(task.environment)
+    if str(environment.record.digest) != data["environment"]:
+        raise ExecutionError(
+            "expected the packages on this node that the job has, got others; lock the rule's "
+            "environment, or install the same on all nodes"
+        )
     pinned = task.environment.kind is not EnvironmentKind.HOST
     ours = script_search_path(store) if pinned else Path(snakemake_repro.__file__).parents[1]
     with surroundings(task, environment, environ=node_environ(), store=store, plans=()) as where:
-        env = job_variables(task, environment, where)
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH"), str(ours))))
+        python = (environment.python if pinned else None) or sys.executable
         yield Launch(
-            argv=((environment.python if pinned else None) or sys.executable, *data["arguments"]),
-            environ=env,
+            argv=(python, "-P", "-c", _RUN, str(ours), data["module"]),
+            environ=job_variables(task, environment, where),
             directory=task.directory,
             log=str(log),
         )
 
 
-def _payload(task: Task, wish: Wish) -> bytes:
-    """Return what ``prepared`` takes."""
+def _payload(task: Task, environment: str, wish: Wish) -> bytes:
+    """Return what ``prepared`` takes.
+
+    Raises:
+        ExecutionError: The helper would not see what the job sees.
+    """
+    if task.gpus and not wish.gpus:
+        raise ExecutionError("the trials share the job's GPU; give each one of its own with gpus=")
     helped = dataclasses.replace(task, threads=max(1, int(wish.cpus)), gpus=wish.gpus, known=None)
-    return json.dumps({"task": helped.to_dict(), "arguments": wish.arguments}).encode()
+    data = {"task": helped.to_dict(), "environment": environment, "module": wish.module}
+    return json.dumps(data).encode()

@@ -321,28 +321,11 @@ class Wish(Record):
     """What a job asks of a helper.
 
     Attributes:
-        arguments: Of the Python of the job's environment.
+        module: Run as a program by the Python of the job's environment.
         cpus: That the cluster reserves for it.
         gpus: Likewise; may be a fraction.
     """
 
-    arguments: tuple[str, ...]
+    module: str
     cpus: float = 1.0
     gpus: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Launch(Record):
-    """How a helper is started on its node.
-
-    Attributes:
-        argv: The program with its arguments.
-        environ: All its variables.
-        directory: Where it starts, absolute.
-        log: File for what it prints besides its answers, absolute.
-    """
-
-    argv: tuple[str, ...]
-    environ: Mapping[str, str]
-    directory: str
-    log: str

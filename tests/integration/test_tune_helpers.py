@@ -18,6 +18,7 @@ from runs import Workspace
 pytestmark = pytest.mark.integration
 
 HELPER = "snakemake_repro.wrappers.tuning.helper"
+WORKER = "snakemake_repro.wrappers.tuning.worker"
 SNAKEFILE = """
     from snakemake_repro import wrapper as repro
 
@@ -38,6 +39,9 @@ FUNCTION = """
     def square(params, trial):
         Path("ran").mkdir(exist_ok=True)
         Path("ran", str(trial.number)).write_text(os.environ.get("PLACE", "first"))
+        deadline = time.monotonic() + 100
+        while Path("hold").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         for step in range(1, 4):
             time.sleep(0.1)
             trial.report(params["x"] ** 2 + 1 / step, step=step)
@@ -45,9 +49,11 @@ FUNCTION = """
         return params["x"] ** 2
 """
 SCRIPT = """
+    set -e
     mkdir -p ran
     echo -n "${PLACE:-first}" > "ran/$REPRO_TRIAL"
-    sleep 0.3
+    for _ in $(seq 1000); do [ -e hold ] || break; sleep 0.1; done
+    test -z "$PYTHONPATH"
     echo "$REPRO_PARAM_x" > "$REPRO_MODEL"
     echo "{\\"square\\": $REPRO_PARAM_x}" >> "$REPRO_METRICS"
 """
@@ -80,6 +86,22 @@ def prepare(
     )
 
 
+def run_on_both(workspace: Workspace, *args: str) -> None:
+    """Run with the first trials held back until both nodes have one."""
+    hold = workspace.write("hold", "")
+    ran = workspace.root / "ran"
+    with workspace.start(*args) as run:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and run.poll() is None:
+            if {path.read_text() for path in ran.glob("*")} >= {"first", "second"}:
+                break
+            time.sleep(0.05)
+        hold.unlink()
+        output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, output
+    assert {path.read_text() for path in ran.glob("*")} == {"first", "second"}
+
+
 def results(workspace: Workspace) -> dict[str, bytes]:
     return {name: (workspace.root / name).read_bytes() for name in RESULTS}
 
@@ -89,10 +111,8 @@ def test_trials_run_on_other_nodes_and_find_the_same(
     tmp_path: Path, nodes: RunningCluster, tracking_uri: str, kind: str
 ) -> None:
     workspace = Workspace(tmp_path, nodes, tracking_uri)
-    prepare(workspace, kind=kind)
-    workspace.ok()
-    places = {path.read_text() for path in (workspace.root / "ran").iterdir()}
-    assert places == {"first", "second"}
+    prepare(workspace, kind=kind, trials=6)
+    run_on_both(workspace)
     spread = results(workspace)
     workspace.ok("--forceall", executor="local")
     assert results(workspace) == spread
@@ -101,25 +121,52 @@ def test_trials_run_on_other_nodes_and_find_the_same(
 def test_a_helper_that_is_killed_is_replaced_and_nothing_else_changes(
     workspace: Workspace,
 ) -> None:
-    prepare(workspace, trials=40, helpers=1, more="timeout_s=60")
+    prepare(workspace, trials=6, helpers=1)
+    hold = workspace.write("hold", "")
     with workspace.start() as run:
-        (helper,) = _helpers_of(run)
-        time.sleep(0.4)  # in the middle of a trial
+        (helper,) = _wait_for(run, HELPER)
+        _wait_for(run, WORKER, most=2)  # in the middle of a trial
         os.kill(helper, signal.SIGKILL)
-        (other,) = _helpers_of(run)
+        (other,) = _wait_for(run, HELPER, besides=helper)
+        hold.unlink()
         output, _ = run.communicate(timeout=120)
     assert run.returncode == 0, output
     assert other != helper
     spread = results(workspace)
     workspace.ok("--forceall", executor="local")
     assert results(workspace) == spread
-    assert not _all_helpers()
+    _check_that_nothing_is_left()
+
+
+@pytest.mark.parametrize("victim", ["ray::_Helper", "ray::execute"])
+def test_trials_end_with_the_part_of_ray_that_they_hang_on(
+    workspace: Workspace, victim: str
+) -> None:
+    prepare(workspace, trials=4, helpers=1)
+    hold = workspace.write("hold", "")
+    with workspace.start() as run:
+        _wait_for(run, HELPER)
+        first = _wait_for(run, WORKER, most=2)
+        [part] = descendants(1, victim)
+        os.kill(part, signal.SIGKILL)
+        gone = time.monotonic() + 60
+        while any(Path(f"/proc/{pid}").exists() for pid in first[-1:]) and time.monotonic() < gone:
+            time.sleep(0.05)
+        hold.unlink()
+        output, _ = run.communicate(timeout=180)
+    assert run.returncode == 0, output
+    _check_that_nothing_is_left()
 
 
 def test_trials_on_gpus_leave_the_search_without_any(tmp_path: Path, tracking_uri: str) -> None:
-    with ray_cluster(cpus=2, num_gpus=1) as cluster:  # what Ray counts need not be there
+    # what Ray counts need not be there
+    model = {"accelerator_type:A100": 1}
+    with ray_cluster(cpus=2, num_gpus=1, resources=model) as cluster:
         workspace = Workspace(tmp_path, cluster, tracking_uri)
         prepare(workspace, trials=3, helpers=1, more="gpus=1")
+        snakefile = workspace.root / "Snakefile"
+        text = snakefile.read_text().replace("parallel=3", "parallel=1")
+        snakefile.write_text(text.replace("helpers=1", 'helpers=1, gpu_model="a100"'))
         workspace.write(
             "square.py",
             """
@@ -154,9 +201,7 @@ def test_trials_that_end_their_helpers_end_the_search_in_one_line(
         )
         done = workspace.run()
         assert done.status == 1
-        assert (
-            "resources: helpers: none of them can be had: too many of them were lost" in done.output
-        )
+        assert "tune: trial 0: all helpers that ran it were lost, 4 of them" in done.output
         assert "Traceback" not in done.output
         assert not (workspace.root / "best.json").exists()
 
@@ -183,13 +228,13 @@ def test_an_asynchronous_search_on_two_nodes_is_repeated_on_one(
     tmp_path: Path, nodes: RunningCluster, tracking_uri: str
 ) -> None:
     workspace = Workspace(tmp_path, nodes, tracking_uri)
-    prepare(workspace, more="asynchronous=True")
+    prepare(workspace, trials=8, more="asynchronous=True")
     snakefile = workspace.root / "Snakefile"
     text = snakefile.read_text()
     names = 'best="best.json", trials="trials.csv", model="model.txt"'
     assert names in text
     snakefile.write_text(text.replace(names, f'{names}, order="order.jsonl"'))
-    workspace.ok()
+    run_on_both(workspace, "--ray-environments", "host")
     found = results(workspace)
     again = text.replace('code="square.py"', 'code="square.py", order="order.jsonl"')
     snakefile.write_text(again.replace("resources: helpers=2", "threads: 2"))
@@ -205,17 +250,15 @@ def test_a_hermetic_job_does_without_helpers_and_that_is_said(workspace: Workspa
     assert "Some rules ask for helpers and get none: a hermetic job has none." in done.output
 
 
-def test_a_search_that_is_interrupted_leaves_no_helper(workspace: Workspace) -> None:
+def test_a_search_that_is_interrupted_leaves_nothing(workspace: Workspace) -> None:
     prepare(workspace, trials=500, helpers=1)
+    workspace.write("hold", "")
     with workspace.start() as run:
-        assert _helpers_of(run)
+        assert _wait_for(run, WORKER, most=2)
         run.send_signal(signal.SIGINT)
         output, _ = run.communicate(timeout=60)
     assert run.returncode != 0, output
-    deadline = time.monotonic() + 20
-    while _all_helpers() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not _all_helpers()
+    _check_that_nothing_is_left()
 
 
 @pytest.mark.parametrize("number", ["-1", '"many"'])
@@ -231,15 +274,21 @@ def test_a_number_of_helpers_that_is_none_is_refused(workspace: Workspace, numbe
     assert "Traceback" not in done.output
 
 
-def _all_helpers() -> list[int]:
-    return descendants(1, HELPER)
-
-
-def _helpers_of(run: subprocess.Popen[str]) -> list[int]:
-    """Wait until a run has some."""
+def _wait_for(
+    run: subprocess.Popen[str], program: str, *, most: int = 1, besides: int | None = None
+) -> list[int]:
+    """Wait until so many processes of a program are there, in the order of their start."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and run.poll() is None:
-        if found := _all_helpers():
-            return found
+        found = [pid for pid in descendants(1, program) if pid != besides]
+        if len(found) == most:
+            return sorted(found)
         time.sleep(0.02)
-    raise AssertionError(run.communicate()[0])
+    raise AssertionError(f"{program}: {run.communicate()[0]}")
+
+
+def _check_that_nothing_is_left() -> None:
+    deadline = time.monotonic() + 30
+    while (left := descendants(1, "wrappers.tuning.")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left

@@ -19,12 +19,14 @@ from snakemake_repro.wrappers.tuning.slots import Assignment, Slot
 
 def main() -> None:
     """Serve until standard input closes."""
+    if os.fork():  # whoever kills what it has started does not kill this, which hears of it
+        os._exit(0)
     requests = os.fdopen(os.dup(0))
     replies = os.fdopen(os.dup(1), "w")
     # what is printed goes to the job's log, and not among the replies
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    slot = Slot(None)
+    slot = Slot(None, tied=True)
     heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, heard, slot), daemon=True).start()
     while True:
@@ -51,7 +53,9 @@ def _run(
     try:
         ending = slot.run(Assignment.from_json(request), report)
     except WrapperError as exc:
-        return {"refused": exc.message, "hint": exc.hint}
+        return {"refused": exc.message}
+    except OSError as exc:
+        return {"refused": f"{exc.filename}: {exc.strerror}"}
     return {"values": ending.values, "problem": ending.problem}
 
 

@@ -1,4 +1,4 @@
-"""Places for trials on processors that the cluster has left, asked for while a search runs."""
+"""Slots on processors that the cluster has left, asked for while a search runs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report
 
 _OFFER = "REPRO_HELPERS"
 """Names the variable of ``operations.helpers``."""
-_PROGRAM = ("-m", "snakemake_repro.wrappers.tuning.helper")
+_PROGRAM = "snakemake_repro.wrappers.tuning.helper"
 _AGAIN = 3
 """For each, how many more may be asked for: they may be lost by what the trials do."""
 
 
 class LostError(Exception):
-    """Whoever ran a trial has gone; nothing is known of the trial's end."""
+    """Whoever ran a trial has gone or could not; nothing is known of the trial's end.
+
+    Attributes:
+        refusal: Why it could not.
+    """
+
+    def __init__(self, refusal: str | None = None) -> None:
+        """Take the reason, if there is one."""
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 class FarSlot:
@@ -37,8 +46,7 @@ class FarSlot:
         """Run a trial to its end.
 
         Raises:
-            LostError: The helper was lost.
-            WrapperError: The trial cannot be started there.
+            LostError: The helper was lost, or cannot start the trial.
         """
         self._send(trial.to_json())
         while True:
@@ -46,7 +54,8 @@ class FarSlot:
             if "report" in reply:
                 self._send({"prune": report(*reply["report"])})
             elif "refused" in reply:
-                raise WrapperError(reply["refused"], hint=reply["hint"])
+                self.close()
+                raise LostError(reply["refused"])
             else:
                 values = reply["values"]
                 return Ending(
@@ -102,77 +111,92 @@ class Helpers:
     """Asks for helpers, each in a thread of its own, and gives them when they are there.
 
     Attributes:
-        count: How many are asked for.
+        offered: How many there may be.
     """
 
-    def __init__(self, *, wanted: int, cpus: int, gpus: int) -> None:
+    def __init__(self, *, cpus: int, gpus: int) -> None:
         """See how many there may be; nothing is asked for yet.
 
         Args:
-            wanted: How many could be of use.
             cpus: Of each.
             gpus: Of each.
         """
         offer = json.loads(os.environ.pop(_OFFER, "null"))  # no trial is to ask
-        self.count = 0 if offer is None else min(wanted, offer["most"])
+        self.offered = 0 if offer is None else int(offer["most"])
         self._path = "" if offer is None else str(offer["socket"])
-        self._wish = {"arguments": _PROGRAM, "cpus": cpus, "gpus": gpus}
+        self._wish = {"module": _PROGRAM, "cpus": cpus, "gpus": gpus}
         self._lock = threading.Lock()
-        self._spare = _AGAIN * self.count
         self._connections: list[socket.socket] = []
+        self._hoped = self._spare = 0
         self._needed = False
-        self._closing = False
+        self._closing = threading.Event()
 
-    def begin(self, there: There, *, needed: bool) -> None:
-        """Ask for all of them.
+    def begin(self, count: int, there: There, *, needed: bool) -> None:
+        """Ask for some of them.
 
         Args:
+            count: How many.
             there: Takes each that is there.
             needed: There are no other slots.
         """
-        self._needed = needed
-        for _ in range(self.count):
-            threading.Thread(target=self._ask, args=(there,), daemon=True).start()
+        self._hoped, self._spare, self._needed = count, _AGAIN * count, needed
+        for _ in range(count):
+            self._ask(there)
 
-    def replace(self, there: There) -> None:
-        """Ask for one in the place of one that was lost, unless that happens too often."""
+    def lost(self, there: There, refusal: str | None = None) -> None:
+        """Ask for one in the place of one that was lost, unless that happens too often.
+
+        Args:
+            there: Takes it.
+            refusal: Why the lost one could not run a trial: another one could not either.
+        """
         with self._lock:
-            self._spare -= 1
-            left = self._spare >= 0
-        if not left:
-            self._give_up(there, "too many of them were lost")
-            return
-        threading.Thread(target=self._ask, args=(there,), daemon=True).start()
+            self._spare -= refusal is None
+            again = refusal is None and self._spare >= 0
+        if again:
+            self._ask(there)
+        else:
+            self._give_up(there, refusal or "too many of them were lost")
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._lock:
+            self._closing.set()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
     def _ask(self, there: There) -> None:
+        threading.Thread(target=self._wait, args=(there,), daemon=True).start()
+
+    def _wait(self, there: There) -> None:
+        """Ask for one, and wait for it as long as it takes."""
         connection = socket.socket(socket.AF_UNIX)
         with self._lock:
-            if self._closing:
+            if self._closing.is_set():
                 connection.close()
                 return
             self._connections.append(connection)
         try:
             connection.connect(self._path)
             connection.sendall(json.dumps(self._wish).encode() + b"\n")
-            line = connection.makefile("rb").readline()
-        except OSError:
-            return  # the job is being ended
-        answer = json.loads(line or b"{}")
+            answer = json.loads(connection.makefile("rb").readline() or b"{}")
+        except (OSError, ValueError):
+            answer = {}
         if "node" in answer:
             there(FarSlot(connection))
+        elif self._closing.is_set():
+            connection.close()
         elif "problem" in answer:
             self._give_up(there, answer["problem"])
+        else:  # before it was there
+            self.lost(there)
 
     def _give_up(self, there: There, problem: str) -> None:
         sys.stderr.write(f"tune: a helper cannot be had: {problem}\n")
-        if self._needed:
-            there(NoSlot(problem))
-
-    def close(self) -> None:
-        """Let go of all."""
         with self._lock:
-            self._closing = True
-        for connection in self._connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            self._hoped -= 1
+            last = self._needed and not self._hoped
+        if last:
+            there(NoSlot(problem))

@@ -122,13 +122,14 @@ class Journal:
                 self.drop(path)
 
     def drop(self, directory: Path) -> None:
-        """Remove the directory of a trial, if it is there."""
-        if directory.exists():
-            shutil.rmtree(directory)
+        """Remove the directory of a trial, as far as nobody writes there any more."""
+        shutil.rmtree(directory, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove it, so that a search that is asked for again is made again."""
-        shutil.rmtree(self.directory)
+        for path in (self._trials, self._order):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _whole(path: Path, parse: Callable[[str], _Entry]) -> list[_Entry]:

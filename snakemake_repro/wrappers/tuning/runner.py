@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -20,7 +21,8 @@ from snakemake_repro.wrappers.tuning.study import Question
 AnySlot: TypeAlias = Slot | FarSlot | NoSlot
 
 _LOSSES = 3
-"""Of one trial: it may itself be what its helpers are lost by."""
+"""Of helpers by one trial; after that the job runs it itself, or gives up."""
+_PAUSE_S = 0.05
 
 
 class Place:
@@ -48,16 +50,17 @@ class Runner:
         self._order = order
         self._directory = journal.directory
         self._free: queue.Queue[AnySlot] = queue.Queue()
-        self._helpers = Helpers(
-            wanted=order.parallel - order.at_once, cpus=order.cpus, gpus=order.gpus
-        )
-        self._slots = slots_of(order.at_once, gpus=order.gpus, fewer=self._helpers.count > 0)
+        self._helpers = Helpers(cpus=order.cpus, gpus=order.gpus)
+        offered = self._helpers.offered
+        self._slots = slots_of(order.at_once, gpus=order.gpus, fewer=offered > 0)
         for slot in self._slots:
             self._free.put(slot)
-        self.width = len(self._slots) + self._helpers.count
+        most = min(order.parallel, order.trials)
+        helpers = max(0, min(offered, most - len(self._slots)))
+        self.width = len(self._slots) + helpers
         self._data = self._shared()
-        self._helpers.begin(self._free.put, needed=not self._slots)
         self.closing = False
+        self._helpers.begin(helpers, self._free.put, needed=not self._slots)
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Place]:
@@ -69,19 +72,25 @@ class Runner:
             self._free.put(place.slot)
 
     def run(self, place: Place, question: Question, report: Report) -> Line:
-        """Run a trial to its end; it begins again elsewhere if its helper is lost."""
+        """Run a trial to its end; it begins again elsewhere if its helper is lost.
+
+        Raises:
+            WrapperError: It cannot be run anywhere.
+        """
+        ending = Ending()
         for losses in itertools.count():
             again = f"-{losses}" if losses else ""
             name = f"trial-{question.number}{again}-{os.getpid()}"
-            if self.closing or losses > _LOSSES:
-                ending = Ending(problem=f"those that ran it were lost {losses} times")
+            if self.closing:
                 break
+            if losses > _LOSSES:
+                place.slot = self._own(place.slot, question.number)
             try:
                 ending = place.slot.run(self._assignment(question, name), report)
                 break
-            except LostError:
+            except LostError as exc:
                 if not self.closing:
-                    self._helpers.replace(self._free.put)
+                    self._helpers.lost(self._free.put, exc.refusal)
                     place.slot = self._free.get()
         return Line(
             number=question.number,
@@ -90,6 +99,23 @@ class Runner:
             ending=ending,
             directory=name,
         )
+
+    def _own(self, slot: AnySlot, number: int) -> AnySlot:
+        """Return a slot of the job in exchange for one that it has taken.
+
+        Raises:
+            WrapperError: The job has none.
+        """
+        if not self._slots:
+            raise WrapperError(
+                f"trial {number}: all helpers that ran it were lost, {_LOSSES + 1} of them",
+                hint="the job's log has what it printed; does it need more memory than there is?",
+            )
+        while not isinstance(slot, Slot):
+            self._free.put(slot)
+            time.sleep(_PAUSE_S)
+            slot = self._free.get()
+        return slot
 
     def close(self) -> None:
         """End what runs."""
@@ -125,7 +151,8 @@ class Runner:
 
     def _assignment(self, question: Question, name: str) -> Assignment:
         order = self._order
-        directory = (self._directory / name).resolve()
+        # what does not exist yet is not looked up: a file system of the network remembers that
+        directory = self._directory.resolve() / name
         suffix = Path(order.outputs["model"]).suffix if "model" in order.outputs else ""
         if order.kind == "wrapper" and not suffix:
             suffix = _model_suffix(order)

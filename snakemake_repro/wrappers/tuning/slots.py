@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snakemake_repro.backends import processtree
 from snakemake_repro.logic.resources import THREAD_VARIABLES
 from snakemake_repro.wrappers.interpreters import interpreter_of, python_path, text_of
 from snakemake_repro.wrappers.problems import WrapperError
@@ -82,9 +83,16 @@ class Slot:
         devices: GPUs of this slot; ``None`` leaves what the job has.
     """
 
-    def __init__(self, devices: Sequence[str] | None) -> None:
-        """Set it up; processes start with the first trial."""
+    def __init__(self, devices: Sequence[str] | None, *, tied: bool = False) -> None:
+        """Set it up; processes start with the first trial.
+
+        Args:
+            devices: GPUs of this slot; ``None`` leaves what the job has.
+            tied: Its processes are killed with this one. The kernel looks at the thread that starts
+                them, so this is for a process whose main thread runs the trials.
+        """
         self.devices = devices
+        self._before = processtree.die_with_parent if tied else None
         self._worker: subprocess.Popen[bytes] | None = None
         self._script: subprocess.Popen[bytes] | None = None
         self._buffer = b""
@@ -131,6 +139,7 @@ class Slot:
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),
                 start_new_session=True,
+                preexec_fn=self._before,  # noqa: PLW1509 - it calls the kernel, and no more
             )
         except OSError as exc:
             raise WrapperError(f"{script}: cannot be started: {exc.strerror}") from exc
@@ -188,6 +197,7 @@ class Slot:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,
+                preexec_fn=self._before,  # noqa: PLW1509 - it calls the kernel, and no more
             )
         return self._worker
 
