@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from runs import Workspace
-from wheels import wheels_without_cuda
+from wheels import TENSORFLOW, wheels_without_cuda
 
 pytestmark = pytest.mark.integration
 
@@ -77,3 +77,24 @@ def test_the_environment_is_locked_on_first_use_in_the_workflow(
     assert "Locks:" not in done.output
     assert (workspace.root / model).read_bytes() == first
     assert not (FOLDER / library / "train/environment.requirements.lock").exists()
+
+
+def test_keras_on_tensorflow_gives_the_same_bytes(workspace: Workspace) -> None:
+    _put_example("keras", workspace)
+    workspace.write("envs/tensorflow.yaml", TENSORFLOW)
+    snakefile = workspace.root / "Snakefile"
+    text = snakefile.read_text().replace("seed=1,", 'seed=1,\n        backend="tensorflow",')
+    snakefile.write_text(
+        text.replace("    wrapper:", '    conda: "envs/tensorflow.yaml"\n    wrapper:')
+    )
+    outputs = [MODELS["keras"], METRICS, "results/autoencoder.keras", "results/latent.parquet"]
+    workspace.ok(*outputs)
+    first = [(workspace.root / name).read_bytes() for name in outputs]
+    report = json.loads((workspace.root / METRICS).read_text())
+    assert report["valid"]["roc_auc"] > 0.7
+    workspace.ok(*outputs, "--forceall")
+    assert [(workspace.root / name).read_bytes() for name in outputs] == first
+    environments = {job.record.spec.environment for job in workspace.history.jobs}
+    [record] = [workspace.history.environment(digest) for digest in environments]
+    assert record is not None
+    assert "torch" not in {package.name for package in record.packages}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,8 @@ import pytest
 from mlflow_view import View
 from repositories import git
 from runs import Workspace
-from wheels import wheels_without_cuda
+from uv import find_uv_bin
+from wheels import TENSORFLOW, wheels_without_cuda
 
 from snakemake_repro.backends.journal import JournalStore
 from snakemake_repro.operations.sync import sync
@@ -137,6 +139,20 @@ with track(snakemake, seed=7, autolog=True) as run:
     run.log_model(model, example=x[:5])
     write(model.predict(x, verbose=0)[:, 0])
 """,
+    "tensorflow": """
+import keras
+import numpy as np
+import tensorflow as tf
+
+assert keras.backend.backend() == "tensorflow"
+with track(snakemake, seed=7, autolog=True) as run:
+    x = rows.to_numpy(np.float32)
+    model = tf.keras.Sequential([tf.keras.Input((2,)), tf.keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    model.fit(x, iron.to_numpy(np.float32), batch_size=64, epochs=3, verbose=0)
+    run.log_model(model, example=x[:5])
+    write(model.predict(x, verbose=0)[:, 0])
+""",
     "fastai": """
 import numpy as np
 import torch
@@ -177,6 +193,7 @@ SERIES = {
     "lightgbm": ("training-binary_logloss", 5),
     "network": ("loss", 3),
     "keras": ("loss", 3),
+    "tensorflow": ("loss", 3),
     "fastai": ("valid_loss", 3),
 }
 PARAMS = {
@@ -185,6 +202,7 @@ PARAMS = {
     "lightgbm": ("max_depth", "2"),
     "network": ("epochs", "3"),
     "keras": ("epochs", "3"),
+    "tensorflow": ("epochs", "3"),
     "fastai": ("lr_max", "0.02"),
 }
 
@@ -243,6 +261,39 @@ def test_fastai_tracks_itself_in_a_locked_environment(
     [run] = view.shown(workspace.history.run.id).jobs[job.record.id]
     assert run.data.tags["mlflow.source.git.commit"] == commit
     _check_found(view, run, job.record, "fastai", workspace.root)
+
+
+def test_tensorflow_tracks_itself_under_both_executors(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = _prepare(workspace, monkeypatch)
+    workspace.write("envs/tensorflow.yaml", TENSORFLOW)
+    pinned = SNAKEFILE.replace("    script:", '    conda: "envs/tensorflow.yaml"\n    script:')
+    workspace.write("Snakefile", pinned)
+    wanted = ("--config", "libraries=tensorflow")
+    backend = {"KERAS_BACKEND": "tensorflow"}
+    workspace.ok(*wanted, env=backend)
+    predicted = (workspace.root / "tensorflow.json").read_bytes()
+    beside = tmp_path / "beside"
+    subprocess.run(
+        [
+            *(find_uv_bin(), "pip", "install", "--quiet", "--require-hashes", "--target", beside),
+            *("--requirements", workspace.root / "envs/tensorflow.requirements.lock"),
+        ],
+        check=True,
+    )
+    local = backend | {"PYTHONPATH": str(beside)}
+    workspace.ok(*wanted, "--forceall", executor="local", env=local)
+    assert (workspace.root / "tensorflow.json").read_bytes() == predicted
+    sync(workspace.root)
+    view = View(workspace.environ["MLFLOW_TRACKING_URI"])
+    histories = workspace.histories()
+    assert len(histories) == 2
+    for history in histories:
+        [job] = history.jobs
+        [run] = view.shown(history.run.id).jobs[job.record.id]
+        assert run.data.tags["mlflow.source.git.commit"] == commit
+        _check_found(view, run, job.record, "tensorflow", workspace.root)
 
 
 def _check_found(view: View, run: Any, record: JobRecord, library: str, root: Path) -> None:
