@@ -15,12 +15,16 @@ from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.logic.requirements import LockedPackage
 
 _NOTHING = "nothing"
+_COMPILED = "__pycache__"
 _ALGORITHMS = ("sha256=", "sha384=", "sha512=")
 """That a RECORD may use; weaker ones are forbidden there (PEP 376, PEP 427)."""
 
 
 def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) -> None:
     """Make sure that exactly these packages are installed, with the files they came with.
+
+    Compiled files that a package brings are removed where they differ: uv compiles them anew for
+    this Python, and nothing tells that they are of the sources, which are compared.
 
     The index's file was checked against the lock when it was downloaded. That was perhaps long
     ago: what uv unpacked then lies in its cache, where anything may have changed it.
@@ -48,6 +52,9 @@ def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) ->
         )
     records = {package: one.read_text("RECORD") or "" for package, _, one in found}
     for package, path in _changed(site, records):
+        if Path(path).parent.name == _COMPILED:
+            (site / path).unlink(missing_ok=True)
+            continue
         raise EnvironmentBuildError(
             f"the environment {name} cannot be trusted: {path} is not as {package} was packed",
             hint=f"Something changed uv's cache on this node; `uv cache clean {package}` mends it.",

@@ -68,6 +68,26 @@ def test_a_file_that_is_not_as_it_was_packed_is_named(site: Path) -> None:
     assert "uv cache clean one" in (caught.value.hint or "")
 
 
+def test_a_compiled_file_that_differs_is_removed_unless_it_is_all_there_is(
+    site: Path, tmp_path: Path
+) -> None:
+    compiled = {
+        "__pycache__/third.cpython-311.pyc": "packed",
+        "third.py": "",
+        "alone.pyc": "packed",
+    }
+    _install(site, make_wheel(tmp_path, "third", "1.0", files=compiled))
+    locked = [_locked(name) for name in ("one", "other", "third")]
+    check_installed(site, "x", locked)
+    assert (site / "__pycache__/third.cpython-311.pyc").read_text() == "packed"
+    (site / "__pycache__/third.cpython-311.pyc").write_text("compiled here")
+    check_installed(site, "x", locked)
+    assert not (site / "__pycache__/third.cpython-311.pyc").exists()
+    (site / "alone.pyc").write_text("other")
+    with pytest.raises(EnvironmentBuildError, match=r"alone\.pyc is not as third was packed"):
+        check_installed(site, "x", locked)
+
+
 def test_a_file_that_is_missing_is_named(site: Path) -> None:
     (site / "one.py").unlink()
     with pytest.raises(EnvironmentBuildError, match=r"one\.py is not as one was packed"):
