@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from clusters import RunningCluster
 from conda_channel import make_channel, serve
@@ -90,6 +92,14 @@ def test_nearly_every_job_takes_the_direct_tier_in_a_pinned_environment(study: S
 def test_nothing_stands_between_the_study_and_an_exact_repeat_of_it(study: Study) -> None:
     done = study.repro("report", "--json", study.histories()[0].run.id)
     assert json.loads(done.stdout)["report"]["debts"] == []
+
+
+def test_the_showers_that_other_tests_train_on_are_those_of_the_study(study: Study) -> None:
+    known = pq.read_table(ROOT / "tests/data/corsika/p_fe.parquet")
+    folder = study.root / "results/features/p_fe"
+    parts = [pq.read_table(folder / f"fold0.{part}.parquet") for part in ("train", "test")]
+    made = pa.concat_tables(parts).sort_by([("run", "ascending"), ("shower", "ascending")])
+    assert known.equals(made.select(known.column_names).replace_schema_metadata(None))
 
 
 def test_the_interval_of_the_first_task_contains_what_a_quick_look_had_given(study: Study) -> None:

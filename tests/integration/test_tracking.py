@@ -24,10 +24,8 @@ from snakemake_repro.records import JobRecord
 
 pytestmark = pytest.mark.integration
 
-SHOWERS = (
-    Path(__file__).parents[2] / "snakemake_repro/wrappers/xgboost/train/test" / "train.parquet"
-)
-FEATURES = ["log10_muons", "log10_energy"]
+SHOWERS = Path(__file__).parents[1] / "data" / "corsika" / "p_fe.parquet"
+FEATURES = ["log10_muons", "log10_energy_sum"]
 
 SNAKEFILE = """
 rule all:
@@ -45,8 +43,8 @@ import pandas as pd
 from snakemake_repro import track
 
 table = pd.read_parquet(snakemake.input[0])
-rows = table[["log10_muons", "log10_energy"]]
-iron = (table["class"] == table["class"].unique()[0]).astype(int)
+rows = table[["log10_muons", "log10_energy_sum"]]
+iron = (table["class"] == "Fe").astype(int)
 depth = snakemake.params.depth
 
 
@@ -139,7 +137,7 @@ with track(snakemake, seed=7, autolog=True) as run:
     run.log_model(model, example=x[:5])
     write(model.predict(x, verbose=0)[:, 0])
 """,
-    "tensorflow": """
+    "flow": """
 import keras
 import numpy as np
 import tensorflow as tf
@@ -173,7 +171,7 @@ with track(snakemake, seed=7, autolog=True) as run:
     write(model(torch.tensor(x))[:, 0].detach().numpy())
 """,
 }
-NEEDS = {"network": "pytorch_lightning", "keras": "keras", "fastai": "fastai"}
+NEEDS = {"flow": "tensorflow", "network": "pytorch_lightning", "keras": "keras", "fastai": "fastai"}
 FASTAI = """
 dependencies:
   - python
@@ -193,7 +191,7 @@ SERIES = {
     "lightgbm": ("training-binary_logloss", 5),
     "network": ("loss", 3),
     "keras": ("loss", 3),
-    "tensorflow": ("loss", 3),
+    "flow": ("loss", 3),
     "fastai": ("valid_loss", 3),
 }
 PARAMS = {
@@ -202,7 +200,7 @@ PARAMS = {
     "lightgbm": ("max_depth", "2"),
     "network": ("epochs", "3"),
     "keras": ("epochs", "3"),
-    "tensorflow": ("epochs", "3"),
+    "flow": ("epochs", "3"),
     "fastai": ("lr_max", "0.02"),
 }
 
@@ -210,7 +208,7 @@ PARAMS = {
 def _prepare(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> str:
     """Write a workflow and commit it; return the commit."""
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # for who reads a model of Keras back
-    shutil.copy(SHOWERS, workspace.root)
+    shutil.copy(SHOWERS, workspace.root / "train.parquet")
     workspace.write("Snakefile", SNAKEFILE)
     for name, text in SCRIPTS.items():
         workspace.write(f"scripts/{name}.py", COMMON + text)
@@ -270,10 +268,10 @@ def test_tensorflow_tracks_itself_under_both_executors(
     workspace.write("envs/tensorflow.yaml", TENSORFLOW)
     pinned = SNAKEFILE.replace("    script:", '    conda: "envs/tensorflow.yaml"\n    script:')
     workspace.write("Snakefile", pinned)
-    wanted = ("--config", "libraries=tensorflow")
+    wanted = ("--config", "libraries=flow")
     backend = {"KERAS_BACKEND": "tensorflow"}
     workspace.ok(*wanted, env=backend)
-    predicted = (workspace.root / "tensorflow.json").read_bytes()
+    predicted = (workspace.root / "flow.json").read_bytes()
     beside = tmp_path / "beside"
     subprocess.run(
         [
@@ -284,7 +282,7 @@ def test_tensorflow_tracks_itself_under_both_executors(
     )
     local = backend | {"PYTHONPATH": str(beside)}
     workspace.ok(*wanted, "--forceall", executor="local", env=local)
-    assert (workspace.root / "tensorflow.json").read_bytes() == predicted
+    assert (workspace.root / "flow.json").read_bytes() == predicted
     sync(workspace.root)
     view = View(workspace.environ["MLFLOW_TRACKING_URI"])
     histories = workspace.histories()
@@ -293,7 +291,7 @@ def test_tensorflow_tracks_itself_under_both_executors(
         [job] = history.jobs
         [run] = view.shown(history.run.id).jobs[job.record.id]
         assert run.data.tags["mlflow.source.git.commit"] == commit
-        _check_found(view, run, job.record, "tensorflow", workspace.root)
+        _check_found(view, run, job.record, "flow", workspace.root)
 
 
 def _check_found(view: View, run: Any, record: JobRecord, library: str, root: Path) -> None:
