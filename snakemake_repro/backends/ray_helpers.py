@@ -159,7 +159,7 @@ class Desk:
             try:
                 answer = ray.get(begun)
             except ray.exceptions.RayError as exc:
-                answer = {"lost": str(exc).strip().splitlines()[-1]}
+                answer = {"lost": (str(exc).strip() or type(exc).__name__).splitlines()[-1]}
             try:
                 _say(connection, answer)
                 if "node" in answer:
@@ -195,8 +195,10 @@ class Desk:
                 if not (data := connection.recv(_CHUNK)):
                     break
                 ray.get(helper.write.remote(data))
-        with contextlib.suppress(ray.exceptions.RayError):
+        try:
             ray.get(helper.end.remote(), timeout=2 * _END_S)
+        except ray.exceptions.RayError:
+            ray.kill(helper)  # else nobody reads its end
 
     def _done(self, connection: socket.socket) -> bool:
         """Tell whether nobody waits for a helper any more, without taking what was said."""
@@ -219,7 +221,7 @@ class _Helper:
         self._stack = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._silent = threading.Event()
-        self._ending = threading.Lock()
+        self._reading, self._ending = threading.Lock(), threading.Lock()
 
     def begin(self, payload: bytes) -> dict[str, str]:
         """Start the program; return the name of the node, or the problem with it."""
@@ -245,10 +247,8 @@ class _Helper:
         """Wait for what the program says; nothing is its end."""
         assert self._process is not None
         assert self._process.stdout is not None
-        data = os.read(self._process.stdout.fileno(), _CHUNK)
-        if not data:
-            self._silent.set()
-        return data
+        with self._reading:
+            return self._take(self._process.stdout.fileno())
 
     def write(self, data: bytes) -> None:
         """Let the program hear something."""
@@ -276,8 +276,18 @@ class _Helper:
         """Wait for the end of what the program says, of which nothing is wanted any more."""
         deadline = time.monotonic() + _END_S
         while not self._silent.is_set() and time.monotonic() < deadline:
-            if select.select([output], [], [], _POLL_S)[0]:
-                self.read()
+            if self._reading.acquire(timeout=_POLL_S):
+                try:
+                    if select.select([output], [], [], _POLL_S)[0]:
+                        self._take(output)
+                finally:
+                    self._reading.release()
+
+    def _take(self, output: int) -> bytes:
+        data = os.read(output, _CHUNK)
+        if not data:
+            self._silent.set()
+        return data
 
 
 def _say(connection: socket.socket, message: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import snakemake_repro
@@ -49,8 +49,10 @@ def why_without(task: Task) -> str | None:
         return "a job in a container has none"
     if task.shipment is not None:
         return "they need a file system that all nodes share"
-    if task.command.kind != "call":
+    if task.command.kind != "call" or not isinstance(task.command.call, Mapping):
         return "only a rule with a script or a wrapper has some"
+    if task.command.call["modules"] or task.command.call["shell"]["prefix"]:
+        return "a rule with environment modules or a prefix of its shell has none"
     return None
 
 
@@ -116,7 +118,7 @@ def _payload(task: Task, environment: str, wish: Wish) -> bytes:
         ExecutionError: The helper would not see what the job sees.
     """
     if task.gpus and not wish.gpus:
-        raise ExecutionError("the trials share the job's GPU; give each one of its own with gpus=")
+        raise ExecutionError("trials share the job's GPU; give each one of its own with gpus=")
     helped = dataclasses.replace(task, threads=max(1, int(wish.cpus)), gpus=wish.gpus, known=None)
     data = {"task": helped.to_dict(), "environment": environment, "module": wish.module}
     return json.dumps(data).encode()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from clusters import RunningCluster, another_node, can_hide, hiding, ray_cluster
-from processes import descendants
+from processes import descendants, wait_for
 from runs import Workspace
 
 pytestmark = pytest.mark.integration
@@ -86,20 +86,23 @@ def prepare(
     )
 
 
-def run_on_both(workspace: Workspace, *args: str) -> None:
-    """Run with the first trials held back until both nodes have one."""
+BOTH = frozenset(("first", "second"))
+
+
+def run_on_both(workspace: Workspace, *args: str, places: frozenset[str] = BOTH) -> None:
+    """Run with the first trials held back until each place has one."""
     hold = workspace.write("hold", "")
     ran = workspace.root / "ran"
     with workspace.start(*args) as run:
         deadline = time.monotonic() + 100
         while time.monotonic() < deadline and run.poll() is None:
-            if {path.read_text() for path in ran.glob("*")} >= {"first", "second"}:
+            if {path.read_text() for path in ran.glob("*")} >= places:
                 break
             time.sleep(0.05)
         hold.unlink()
         output, _ = run.communicate(timeout=120)
     assert run.returncode == 0, output
-    assert {path.read_text() for path in ran.glob("*")} == {"first", "second"}
+    assert {path.read_text() for path in ran.glob("*")} == places
 
 
 def results(workspace: Workspace) -> dict[str, bytes]:
@@ -138,90 +141,89 @@ def test_a_helper_that_is_killed_is_replaced_and_nothing_else_changes(
     _check_that_nothing_is_left()
 
 
+@pytest.mark.parametrize("kind", ["function", "script"])
 @pytest.mark.parametrize("victim", ["ray::_Helper", "ray::execute"])
 def test_trials_end_with_the_part_of_ray_that_they_hang_on(
-    workspace: Workspace, victim: str
+    workspace: Workspace, victim: str, kind: str
 ) -> None:
-    prepare(workspace, trials=4, helpers=1)
+    prepare(workspace, kind=kind, trials=4, helpers=1)
     hold = workspace.write("hold", "")
+    trial = {"function": WORKER, "script": "square.sh"}[kind]
     with workspace.start() as run:
-        _wait_for(run, HELPER)
-        first = _wait_for(run, WORKER, most=2)
+        (helper,) = _wait_for(run, HELPER)
+        wait_for(lambda: descendants(helper, trial), timeout=60)
+        theirs = descendants(helper)
         [part] = descendants(1, victim)
         os.kill(part, signal.SIGKILL)
-        gone = time.monotonic() + 60
-        while any(Path(f"/proc/{pid}").exists() for pid in first[-1:]) and time.monotonic() < gone:
-            time.sleep(0.05)
+        wait_for(lambda: not set(descendants(1)) & {helper, *theirs}, timeout=30)
         hold.unlink()
         output, _ = run.communicate(timeout=180)
     assert run.returncode == 0, output
     _check_that_nothing_is_left()
 
 
-def test_trials_on_gpus_leave_the_search_without_any(tmp_path: Path, tracking_uri: str) -> None:
+def test_each_helper_has_a_gpu_of_its_own(tmp_path: Path, tracking_uri: str) -> None:
     # what Ray counts need not be there
-    model = {"accelerator_type:A100": 1}
-    with ray_cluster(cpus=2, num_gpus=1, resources=model) as cluster:
+    model = {"accelerator_type:A100": 2}
+    with ray_cluster(cpus=2, num_gpus=2, resources=model) as cluster:
         workspace = Workspace(tmp_path, cluster, tracking_uri)
-        prepare(workspace, trials=3, helpers=1, more="gpus=1")
+        prepare(workspace, trials=4, helpers=2, more="gpus=1")
         snakefile = workspace.root / "Snakefile"
-        text = snakefile.read_text().replace("parallel=3", "parallel=1")
-        snakefile.write_text(text.replace("helpers=1", 'helpers=1, gpu_model="a100"'))
-        workspace.write(
-            "square.py",
-            """
-            import os
-
-            def square(params, trial):
-                trial.model.write_text(os.environ["CUDA_VISIBLE_DEVICES"])
-                return params["x"] ** 2
-            """,
-        )
-        workspace.ok()
-        assert (workspace.root / "model.txt").read_text() == "0"
-        (job,) = workspace.jobs("search")
-        assert "gpu" not in job.record.resources
+        more = 'helpers=2, gpu=1, gpu_model="a100"'
+        snakefile.write_text(snakefile.read_text().replace("helpers=2", more))
+        code = workspace.root / "square.py"
+        device = 'os.environ["CUDA_VISIBLE_DEVICES"]'
+        code.write_text(code.read_text().replace('os.environ.get("PLACE", "first")', device))
+        run_on_both(workspace, places=frozenset("01"))
 
 
-def test_trials_that_end_their_helpers_end_the_search_in_one_line(
-    tmp_path: Path, tracking_uri: str
-) -> None:
-    with ray_cluster(cpus=2, num_gpus=1) as cluster:
-        workspace = Workspace(tmp_path, cluster, tracking_uri)
-        prepare(workspace, trials=2, helpers=1, more="gpus=1")
-        workspace.write(
-            "square.py",
-            """
-            import os, signal
+def test_what_ends_its_helpers_is_run_by_the_job_itself(workspace: Workspace) -> None:
+    prepare(workspace, trials=4, helpers=1)
+    workspace.write(
+        "square.py",
+        """
+        import os, signal, time
+        from pathlib import Path
 
-            def square(params, trial):
+        def square(params, trial):
+            if b"tuning.helper" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+                Path("killed").touch()
                 os.kill(os.getppid(), signal.SIGKILL)
                 os._exit(1)
-            """,
-        )
-        done = workspace.run()
-        assert done.status == 1
-        assert "tune: trial 0: all helpers that ran it were lost, 4 of them" in done.output
-        assert "Traceback" not in done.output
-        assert not (workspace.root / "best.json").exists()
+            while not Path("killed").exists():
+                time.sleep(0.05)
+            trial.model.write_text(str(params["x"]))
+            return params["x"] ** 2
+        """,
+    )
+    workspace.ok()
+    found = results(workspace)
+    workspace.ok("--forceall", executor="local")
+    assert results(workspace) == found
+    _check_that_nothing_is_left()
 
 
 @pytest.mark.skipif(not can_hide(), reason="needs root, to hide a directory from a node")
-def test_a_helper_without_the_files_of_the_job_says_so(tmp_path: Path, tracking_uri: str) -> None:
+def test_a_node_without_the_files_of_the_job_gives_no_helper(
+    tmp_path: Path, tracking_uri: str
+) -> None:
     work = tmp_path / "work"
     work.mkdir()
     with (
         ray_cluster(cpus=1, resources={"first": 1}) as cluster,
-        another_node(cluster, *hiding(work), cpus=1, num_gpus=1),
+        another_node(cluster, *hiding(work), cpus=1),
     ):
         workspace = Workspace(work, cluster, tracking_uri)
-        prepare(workspace, trials=2, helpers=1, more="gpus=1")
+        prepare(workspace, trials=4, helpers=1)
         snakefile = workspace.root / "Snakefile"
         snakefile.write_text(snakefile.read_text().replace("helpers=1", "helpers=1, ray_first=1"))
-        done = workspace.run()
-        assert done.status == 1
-        assert ": expected the job's files on this node as well, got none" in done.output
-        assert "Traceback" not in done.output
+        hold = workspace.write("hold", "")
+        with workspace.start() as run:
+            log = wait_for(lambda: [*work.glob(".snakemake/ray/search/job/*.log")])[0]
+            wait_for(lambda: "expected the job's files on this node as well" in log.read_text())
+            hold.unlink()
+            output, _ = run.communicate(timeout=120)
+        assert run.returncode == 0, output
 
 
 def test_an_asynchronous_search_on_two_nodes_is_repeated_on_one(

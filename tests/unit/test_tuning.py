@@ -306,5 +306,6 @@ def test_gpus_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [slot.devices for slot in slots_of(2, gpus=0, fewer=False)] == [None, None]
     assert [slot.devices for slot in slots_of(3, gpus=1, fewer=False)] == [["4"], ["5"], ["6"]]
     assert [slot.devices for slot in slots_of(2, gpus=2, fewer=True)] == [["4", "5"]]
-    with pytest.raises(WrapperError, match="expected 4 GPUs for this job, got 3"):
-        slots_of(2, gpus=2, fewer=False)
+    for count, gpus, fewer, needed in ((2, 2, False, 4), (2, 4, True, 4)):
+        with pytest.raises(WrapperError, match=f"expected {needed} GPUs for this job, got 3"):
+            slots_of(count, gpus=gpus, fewer=fewer)

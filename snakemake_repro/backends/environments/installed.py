@@ -15,7 +15,6 @@ from snakemake_repro.errors import EnvironmentBuildError
 from snakemake_repro.logic.requirements import LockedPackage
 
 _NOTHING = "nothing"
-_COMPILED = "__pycache__"
 _ALGORITHMS = ("sha256=", "sha384=", "sha512=")
 """That a RECORD may use; weaker ones are forbidden there (PEP 376, PEP 427)."""
 
@@ -52,7 +51,7 @@ def check_installed(site: Path, name: str, packages: Iterable[LockedPackage]) ->
         )
     records = {package: one.read_text("RECORD") or "" for package, _, one in found}
     for package, path in _changed(site, records):
-        if Path(path).parent.name == _COMPILED:
+        if path.endswith(".pyc") and Path(path).parent.name == "__pycache__":
             (site / path).unlink(missing_ok=True)
             continue
         raise EnvironmentBuildError(

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Any
 
+from snakemake_repro.backends import processtree
 from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning.slots import Assignment, Slot
 
@@ -21,6 +22,7 @@ def main() -> None:
     """Serve until standard input closes."""
     if os.fork():  # whoever kills what it has started does not kill this, which hears of it
         os._exit(0)
+    processtree.become_subreaper()
     requests = os.fdopen(os.dup(0))
     replies = os.fdopen(os.dup(1), "w")
     # what is printed goes to the job's log, and not among the replies
@@ -37,6 +39,7 @@ def _listen(requests: IO[str], heard: queue.SimpleQueue[dict[str, Any]], slot: S
     for line in requests:
         heard.put(json.loads(line))
     slot.close()
+    processtree.kill_rest()
     os._exit(0)
 
 

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from snakemake_repro.wrappers.problems import WrapperError
 from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report
 
 _OFFER = "REPRO_HELPERS"
@@ -84,26 +83,7 @@ class FarSlot:
         return reply
 
 
-class NoSlot:
-    """What a search is given that has no slot at all, and will have none."""
-
-    def __init__(self, problem: str) -> None:
-        """Take the reason."""
-        self._problem = problem
-
-    def run(self, trial: Assignment, report: Report) -> Ending:  # noqa: ARG002 - as other slots
-        """Say why there is none.
-
-        Raises:
-            WrapperError: Always.
-        """
-        raise WrapperError(
-            f"resources: helpers: none of them can be had: {self._problem}",
-            hint="give the rule what its trials need, so that they run in it",
-        )
-
-
-There: TypeAlias = Callable[[FarSlot | NoSlot], None]
+There: TypeAlias = Callable[[FarSlot], None]
 """Takes a helper that is there, from another thread."""
 
 
@@ -127,21 +107,24 @@ class Helpers:
         self._wish = {"module": _PROGRAM, "cpus": cpus, "gpus": gpus}
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
-        self._hoped = self._spare = 0
-        self._needed = False
+        self._most_spare = self._spare = 0
         self._closing = threading.Event()
 
-    def begin(self, count: int, there: There, *, needed: bool) -> None:
+    def begin(self, count: int, there: There) -> None:
         """Ask for some of them.
 
         Args:
             count: How many.
             there: Takes each that is there.
-            needed: There are no other slots.
         """
-        self._hoped, self._spare, self._needed = count, _AGAIN * count, needed
+        self._most_spare = self._spare = _AGAIN * count
         for _ in range(count):
             self._ask(there)
+
+    def proved(self) -> None:
+        """Note that one of them has run a trial to its end: they can be lost as often again."""
+        with self._lock:
+            self._spare = self._most_spare
 
     def lost(self, there: There, refusal: str | None = None) -> None:
         """Ask for one in the place of one that was lost, unless that happens too often.
@@ -150,13 +133,16 @@ class Helpers:
             there: Takes it.
             refusal: Why the lost one could not run a trial: another one could not either.
         """
+        if refusal is not None:
+            _say(refusal)
+            return
         with self._lock:
-            self._spare -= refusal is None
-            again = refusal is None and self._spare >= 0
+            self._spare -= 1
+            again = self._spare >= 0
         if again:
             self._ask(there)
         else:
-            self._give_up(there, refusal or "too many of them were lost")
+            _say("too many of them were lost")
 
     def close(self) -> None:
         """Let go of all."""
@@ -189,14 +175,12 @@ class Helpers:
         elif self._closing.is_set():
             connection.close()
         elif "problem" in answer:
-            self._give_up(there, answer["problem"])
+            _say(answer["problem"])
         else:  # before it was there
+            if "lost" in answer:
+                _say(answer["lost"])
             self.lost(there)
 
-    def _give_up(self, there: There, problem: str) -> None:
-        sys.stderr.write(f"tune: a helper cannot be had: {problem}\n")
-        with self._lock:
-            self._hoped -= 1
-            last = self._needed and not self._hoped
-        if last:
-            there(NoSlot(problem))
+
+def _say(problem: str) -> None:
+    sys.stderr.write(f"tune: a helper cannot be had: {problem}\n")

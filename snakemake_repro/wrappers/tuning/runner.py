@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from snakemake_repro.wrappers.problems import WrapperError
-from snakemake_repro.wrappers.tuning.helpers import FarSlot, Helpers, LostError, NoSlot
+from snakemake_repro.wrappers.tuning.helpers import FarSlot, Helpers, LostError
 from snakemake_repro.wrappers.tuning.journal import Journal, Line
 from snakemake_repro.wrappers.tuning.order import Order
 from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report, Slot, slots_of
 from snakemake_repro.wrappers.tuning.study import Question
 
-AnySlot: TypeAlias = Slot | FarSlot | NoSlot
+AnySlot: TypeAlias = Slot | FarSlot
 
 _LOSSES = 3
-"""Of helpers by one trial; after that the job runs it itself, or gives up."""
+"""Of helpers under one trial; after that the job runs it itself."""
 _PAUSE_S = 0.05
 
 
@@ -60,7 +60,7 @@ class Runner:
         self.width = len(self._slots) + helpers
         self._data = self._shared()
         self.closing = False
-        self._helpers.begin(helpers, self._free.put, needed=not self._slots)
+        self._helpers.begin(helpers, self._free.put)
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Place]:
@@ -72,11 +72,7 @@ class Runner:
             self._free.put(place.slot)
 
     def run(self, place: Place, question: Question, report: Report) -> Line:
-        """Run a trial to its end; it begins again elsewhere if its helper is lost.
-
-        Raises:
-            WrapperError: It cannot be run anywhere.
-        """
+        """Run a trial to its end; it begins again elsewhere if its helper is lost."""
         ending = Ending()
         for losses in itertools.count():
             again = f"-{losses}" if losses else ""
@@ -84,9 +80,11 @@ class Runner:
             if self.closing:
                 break
             if losses > _LOSSES:
-                place.slot = self._own(place.slot, question.number)
+                place.slot = self._own(place.slot)
             try:
                 ending = place.slot.run(self._assignment(question, name), report)
+                if isinstance(place.slot, FarSlot):
+                    self._helpers.proved()
                 break
             except LostError as exc:
                 if not self.closing:
@@ -100,17 +98,8 @@ class Runner:
             directory=name,
         )
 
-    def _own(self, slot: AnySlot, number: int) -> AnySlot:
-        """Return a slot of the job in exchange for one that it has taken.
-
-        Raises:
-            WrapperError: The job has none.
-        """
-        if not self._slots:
-            raise WrapperError(
-                f"trial {number}: all helpers that ran it were lost, {_LOSSES + 1} of them",
-                hint="the job's log has what it printed; does it need more memory than there is?",
-            )
+    def _own(self, slot: AnySlot) -> Slot:
+        """Return a slot of the job in exchange for another one."""
         while not isinstance(slot, Slot):
             self._free.put(slot)
             time.sleep(_PAUSE_S)

@@ -277,7 +277,7 @@ def slots_of(count: int, *, gpus: int, fewer: bool) -> list[Slot]:
     Args:
         count: How many slots.
         gpus: Of one trial; 0 for none, which leaves what the job has.
-        fewer: The job may have GPUs for fewer slots, or for none.
+        fewer: The job may have GPUs for fewer slots, if for one.
 
     Raises:
         WrapperError: It has too few.
@@ -286,9 +286,10 @@ def slots_of(count: int, *, gpus: int, fewer: bool) -> list[Slot]:
         return [Slot(None) for _ in range(count)]
     devices = [d for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d]
     enough = len(devices) // gpus
-    if enough < count and not fewer:
+    needed = 1 if fewer else count
+    if enough < needed:
         raise WrapperError(
-            f"params: gpus: expected {count * gpus} GPUs for this job, got {len(devices)}",
+            f"params: gpus: expected {needed * gpus} GPUs for this job, got {len(devices)}",
             hint="ask for them with resources: gpu=, or lower parallel=",
         )
     return [Slot(devices[index * gpus : (index + 1) * gpus]) for index in range(min(count, enough))]

@@ -19,13 +19,14 @@ from snakemake_repro.records.tasks import (
     Task,
 )
 
+CALL = {"modules": [], "shell": {"prefix": None}}
 TASK = Task(
     id="t",
     run_id="r",
     workdir="/w",
     log="l.log",
     tier=Tier.DIRECT,
-    command=Command(kind="call"),
+    command=Command(kind="call", call=CALL),
     members=(
         Member(
             id="m", jobid=1, spec=JobSpec(rule="search", kind="wrapper"), resources={"helpers": 2}
@@ -45,6 +46,14 @@ TASK = Task(
         (
             {"shipment": Shipment(base="/w", package="/p", sources="/s.tar")},
             "they need a file system that all nodes share",
+        ),
+        (
+            {"command": Command(kind="call", call={**CALL, "modules": ["gcc"]})},
+            "a rule with environment modules or a prefix of its shell has none",
+        ),
+        (
+            {"command": Command(kind="call", call={**CALL, "shell": {"prefix": "export A=1; "}})},
+            "a rule with environment modules or a prefix of its shell has none",
         ),
         ({"command": Command(kind="shell")}, "only a rule with a script or a wrapper has some"),
     ],
