@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -127,10 +128,10 @@ def test_a_helper_that_is_killed_is_replaced_and_nothing_else_changes(
     prepare(workspace, trials=6, helpers=1)
     hold = workspace.write("hold", "")
     with workspace.start() as run:
-        (helper,) = _wait_for(run, HELPER)
-        _wait_for(run, WORKER, most=2)  # in the middle of a trial
+        (helper,) = _wait_for(workspace, run, HELPER)
+        _wait_for(workspace, run, WORKER, most=2)  # in the middle of a trial
         os.kill(helper, signal.SIGKILL)
-        (other,) = _wait_for(run, HELPER, besides=helper)
+        (other,) = _wait_for(workspace, run, HELPER, besides=helper)
         hold.unlink()
         output, _ = run.communicate(timeout=120)
     assert run.returncode == 0, output
@@ -138,7 +139,7 @@ def test_a_helper_that_is_killed_is_replaced_and_nothing_else_changes(
     spread = results(workspace)
     workspace.ok("--forceall", executor="local")
     assert results(workspace) == spread
-    _check_that_nothing_is_left()
+    _check_that_nothing_is_left(workspace)
 
 
 @pytest.mark.parametrize("kind", ["function", "script"])
@@ -150,16 +151,16 @@ def test_trials_end_with_the_part_of_ray_that_they_hang_on(
     hold = workspace.write("hold", "")
     trial = {"function": WORKER, "script": "square.sh"}[kind]
     with workspace.start() as run:
-        (helper,) = _wait_for(run, HELPER)
+        (helper,) = _wait_for(workspace, run, HELPER)
         wait_for(lambda: descendants(helper, trial), timeout=60)
         theirs = descendants(helper)
-        [part] = descendants(1, victim)
+        [part] = descendants(os.getpid(), victim)  # of the cluster of these tests
         os.kill(part, signal.SIGKILL)
         wait_for(lambda: not set(descendants(1)) & {helper, *theirs}, timeout=30)
         hold.unlink()
         output, _ = run.communicate(timeout=180)
     assert run.returncode == 0, output
-    _check_that_nothing_is_left()
+    _check_that_nothing_is_left(workspace)
 
 
 def test_each_helper_has_a_gpu_of_its_own(tmp_path: Path, tracking_uri: str) -> None:
@@ -200,7 +201,7 @@ def test_what_ends_its_helpers_is_run_by_the_job_itself(workspace: Workspace) ->
     found = results(workspace)
     workspace.ok("--forceall", executor="local")
     assert results(workspace) == found
-    _check_that_nothing_is_left()
+    _check_that_nothing_is_left(workspace)
 
 
 @pytest.mark.skipif(not can_hide(), reason="needs root, to hide a directory from a node")
@@ -256,11 +257,11 @@ def test_a_search_that_is_interrupted_leaves_nothing(workspace: Workspace) -> No
     prepare(workspace, trials=500, helpers=1)
     workspace.write("hold", "")
     with workspace.start() as run:
-        assert _wait_for(run, WORKER, most=2)
+        assert _wait_for(workspace, run, WORKER, most=2)
         run.send_signal(signal.SIGINT)
         output, _ = run.communicate(timeout=60)
     assert run.returncode != 0, output
-    _check_that_nothing_is_left()
+    _check_that_nothing_is_left(workspace)
 
 
 @pytest.mark.parametrize("number", ["-1", '"many"'])
@@ -276,21 +277,36 @@ def test_a_number_of_helpers_that_is_none_is_refused(workspace: Workspace, numbe
     assert "Traceback" not in done.output
 
 
+def _processes(workspace: Workspace, program: str) -> list[int]:
+    """Return those of a program that work here: other tests may run beside."""
+    found = []
+    for pid in descendants(1, program):
+        with contextlib.suppress(OSError):  # it has gone
+            if Path(f"/proc/{pid}/cwd").readlink() == workspace.root:
+                found.append(pid)
+    return found
+
+
 def _wait_for(
-    run: subprocess.Popen[str], program: str, *, most: int = 1, besides: int | None = None
+    workspace: Workspace,
+    run: subprocess.Popen[str],
+    program: str,
+    *,
+    most: int = 1,
+    besides: int | None = None,
 ) -> list[int]:
     """Wait until so many processes of a program are there."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and run.poll() is None:
-        found = [pid for pid in descendants(1, program) if pid != besides]
+        found = [pid for pid in _processes(workspace, program) if pid != besides]
         time.sleep(0.3)  # one that has just started forks itself off
-        if len(found) == most and set(found) <= set(descendants(1, program)):
+        if len(found) == most and set(found) <= set(_processes(workspace, program)):
             return found
     raise AssertionError(f"{program}: {run.communicate()[0]}")
 
 
-def _check_that_nothing_is_left() -> None:
+def _check_that_nothing_is_left(workspace: Workspace) -> None:
     deadline = time.monotonic() + 30
-    while (left := descendants(1, "wrappers.tuning.")) and time.monotonic() < deadline:
+    while (left := _processes(workspace, "wrappers.tuning.")) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left
