@@ -175,7 +175,7 @@ def labels_of(asker: str, resources: Mapping[str, Json]) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def helpers_of(resources: Mapping[str, Json]) -> int:
+def most_helpers_of(resources: Mapping[str, Json]) -> int:
     """Return how many helpers a job may have at most."""
     return int(_number(resources.get(_HELPERS)))
 

@@ -20,15 +20,11 @@ from snakemake_repro.backends.environments.shim import script_search_path
 from snakemake_repro.backends.environments.store import NodeEnvironments, default_root
 from snakemake_repro.backends.ray_helpers import Desk, Launch
 from snakemake_repro.errors import ExecutionError
-from snakemake_repro.logic.resources import accelerators_of, labels_of
-from snakemake_repro.logic.resources import helpers_of as most_helpers_of
+from snakemake_repro.logic.resources import accelerators_of, labels_of, most_helpers_of
 from snakemake_repro.operations.surroundings import surroundings
 from snakemake_repro.operations.variables import job_variables, node_environ
 from snakemake_repro.records import EnvironmentKind, EnvironmentRecord
-from snakemake_repro.records.tasks import Task, Wish
-
-OFFER = "REPRO_HELPERS"
-"""Names the variable that tells a job where to ask, and for how many."""
+from snakemake_repro.records.tasks import HELPERS_OFFER, Task, Wish
 
 _RUN = (
     "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
@@ -76,7 +72,7 @@ def helpers_of(task: Task, environment: EnvironmentRecord) -> Iterator[dict[str,
         labels=labels_of(f"rule {first.spec.rule}", first.resources),
         accelerators=functools.partial(accelerators_of, first.resources),
     ) as path:
-        yield {OFFER: json.dumps({"socket": path, "most": most})}
+        yield {HELPERS_OFFER: json.dumps({"socket": path, "most": most})}
 
 
 @contextlib.contextmanager

@@ -316,6 +316,10 @@ class Node(Record):
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+HELPERS_OFFER = "REPRO_HELPERS"
+"""Names the variable that tells a job where to ask for helpers, and for how many, as JSON."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Wish(Record):
     """What a job asks of a helper.

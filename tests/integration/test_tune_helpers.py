@@ -306,7 +306,4 @@ def _wait_for(
 
 
 def _check_that_nothing_is_left(workspace: Workspace) -> None:
-    deadline = time.monotonic() + 30
-    while (left := _processes(workspace, "wrappers.tuning.")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not left
+    wait_for(lambda: not _processes(workspace, "wrappers.tuning."), timeout=30, what="their end")

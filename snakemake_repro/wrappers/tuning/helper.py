@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from snakemake_repro.backends import processtree
 from snakemake_repro.wrappers.problems import WrapperError
+from snakemake_repro.wrappers.tuning.lines import send, take_streams
 from snakemake_repro.wrappers.tuning.slots import Assignment, Slot
 
 
@@ -23,11 +24,7 @@ def main() -> None:
     if os.fork():  # whoever kills what it has started does not kill this, which hears of it
         os._exit(0)
     processtree.become_subreaper()
-    requests = os.fdopen(os.dup(0))
-    replies = os.fdopen(os.dup(1), "w")
-    # what is printed goes to the job's log, and not among the replies
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
+    requests, replies = take_streams()
     slot = Slot(None, tied=True)
     heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, heard, slot), daemon=True).start()
@@ -64,8 +61,7 @@ def _run(
 
 def _send(replies: IO[str], reply: Mapping[str, Any]) -> None:
     try:
-        replies.write(json.dumps(reply) + "\n")
-        replies.flush()
+        send(replies, reply)
     except BrokenPipeError:
         os._exit(1)  # nobody reads it
 

@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from snakemake_repro.records.tasks import HELPERS_OFFER, Wish
 from snakemake_repro.wrappers.tuning.slots import Assignment, Ending, Report
 
-_OFFER = "REPRO_HELPERS"
-"""Names the variable of ``operations.helpers``."""
 _PROGRAM = "snakemake_repro.wrappers.tuning.helper"
 _AGAIN = 3
 """For each, how many more may be asked for: they may be lost by what the trials do."""
@@ -101,10 +100,10 @@ class Helpers:
             cpus: Of each.
             gpus: Of each.
         """
-        offer = json.loads(os.environ.pop(_OFFER, "null"))  # no trial is to ask
+        offer = json.loads(os.environ.pop(HELPERS_OFFER, "null"))  # no trial is to ask
         self.offered = 0 if offer is None else int(offer["most"])
         self._path = "" if offer is None else str(offer["socket"])
-        self._wish = {"module": _PROGRAM, "cpus": cpus, "gpus": gpus}
+        self._wish = Wish(module=_PROGRAM, cpus=cpus, gpus=gpus)
         self._lock = threading.Lock()
         self._connections: list[socket.socket] = []
         self._most_spare = self._spare = 0
@@ -166,7 +165,7 @@ class Helpers:
             self._connections.append(connection)
         try:
             connection.connect(self._path)
-            connection.sendall(json.dumps(self._wish).encode() + b"\n")
+            connection.sendall(json.dumps(self._wish.to_dict()).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline() or b"{}")
         except (OSError, ValueError):
             answer = {}

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from snakemake_repro.wrappers import folder_of
+from snakemake_repro.wrappers.tuning.lines import send, take_streams
 
 
 class Pruned(Exception):  # noqa: N818 - it is no error; Optuna calls it so
@@ -116,27 +117,17 @@ class Job:
 
 def main() -> None:
     """Serve until standard input closes."""
-    requests = os.fdopen(os.dup(0))
-    replies = os.fdopen(os.dup(1), "w")
-    # what a trial prints goes to the job's log, and not among the replies
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
+    requests, replies = take_streams()
     for line in requests:
         reply = _run(json.loads(line), requests, replies)
-        _send(replies, reply)
-
-
-def _send(replies: IO[str], reply: Mapping[str, Any]) -> None:
-    replies.write(json.dumps(reply) + "\n")
-    replies.flush()
+        send(replies, reply)
 
 
 def _run(request: Mapping[str, Any], requests: IO[str], replies: IO[str]) -> dict[str, Any]:
     os.environ.update(request["environ"])
 
     def ask(step: int, value: float) -> bool:
-        _send(replies, {"report": [step, value]})
+        send(replies, {"report": [step, value]})
         return bool(json.loads(requests.readline())["prune"])
 
     try:

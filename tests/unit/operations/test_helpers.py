@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from snakemake_repro.errors import ClusterError
-from snakemake_repro.logic.resources import helpers_of, labels_of
+from snakemake_repro.logic.resources import labels_of, most_helpers_of
 from snakemake_repro.operations.helpers import why_without
 from snakemake_repro.records import EnvironmentKind, EnvironmentSpec, IsolationMode, JobSpec, Tier
 from snakemake_repro.records.tasks import (
@@ -69,7 +69,7 @@ def test_who_has_none_is_told_why(change: dict[str, object], reason: str | None)
     ("resources", "expected"), [({}, 0), ({"helpers": 3}, 3), ({"helpers": 0}, 0)]
 )
 def test_the_number_of_helpers_is_the_resource(resources: dict[str, int], expected: int) -> None:
-    assert helpers_of(resources) == expected
+    assert most_helpers_of(resources) == expected
 
 
 def test_helpers_keep_to_the_labels_of_their_job() -> None:
